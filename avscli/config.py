@@ -1,0 +1,78 @@
+"""Options of a run: frozen, validated once at the border, trusted inside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from avscli.errors import UsageError
+
+Artifact = Literal["coco", "overlay", "csv"]
+DevicePrecision = Literal["auto", "fp32", "bf16", "fp16"]
+NoAudioPolicy = Literal["error", "empty"]
+
+ARTIFACTS: tuple[Artifact, ...] = get_args(Artifact)
+DEFAULT_WEIGHTS = "pcmanet-mini"
+SILENCE_DBFS = -60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """Which frames and which sound to read from a source.
+
+    Attributes:
+        fps: analysed frames per second; None analyses every frame ("native").
+        start_seconds, end_seconds: half-open range [start, end) measured from the first
+            video frame; None leaves that side open.
+        audio_track: zero-based index among the file's audio tracks.
+        no_audio: ``error`` refuses files without sound, ``empty`` treats them as silent.
+    """
+
+    fps: float | None = None
+    start_seconds: float | None = None
+    end_seconds: float | None = None
+    audio_track: int = 0
+    no_audio: NoAudioPolicy = "error"
+
+    def __post_init__(self) -> None:
+        if self.fps is not None and not 0.0 < self.fps <= 1000.0:
+            raise UsageError(f"--fps must lie in (0, 1000] or be 'native', got {self.fps}")
+        if self.start_seconds is not None and self.start_seconds < 0:
+            raise UsageError(f"--start must not be negative, got {self.start_seconds}")
+        if self.end_seconds is not None and self.end_seconds <= (self.start_seconds or 0.0):
+            raise UsageError("--end must come after --start")
+        if self.audio_track < 0:
+            raise UsageError(f"--audio-track counts from 0, got {self.audio_track}")
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentOptions:
+    """Everything ``avs segment`` can be told about one file.
+
+    Attributes:
+        read: which frames and sound.
+        threshold: probability at or above which a pixel is marked; None takes the checkpoint's.
+        min_area: connected regions smaller than this share of the frame are dropped.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        precision: arithmetic of the network.
+        batch_clips: clips per forward pass; None chooses by device.
+        write: which artifacts to write beside run.json and frames.jsonl.
+        overwrite: replace an existing output folder.
+    """
+
+    read: ReadOptions = ReadOptions()
+    threshold: float | None = None
+    min_area: float = 0.0
+    device: str = "auto"
+    precision: DevicePrecision = "auto"
+    batch_clips: int | None = None
+    write: tuple[Artifact, ...] = ARTIFACTS
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.threshold is not None and not 0.0 < self.threshold < 1.0:
+            raise UsageError(f"--threshold must lie between 0 and 1, got {self.threshold}")
+        if not 0.0 <= self.min_area < 1.0:
+            raise UsageError(f"--min-area is a share of the frame in [0, 1), got {self.min_area}")
+        if self.batch_clips is not None and self.batch_clips < 1:
+            raise UsageError(f"--batch-clips must be at least 1, got {self.batch_clips}")

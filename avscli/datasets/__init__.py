@@ -1,0 +1,1 @@
+"""Labelled clips: real composites and generated scenes."""

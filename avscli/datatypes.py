@@ -1,0 +1,365 @@
+"""The domain as frozen dataclasses: what flows between the rooms of avscli.
+
+Times are float seconds named ``*_seconds`` on the presentation time line of the source.
+Sizes are ``(height, width)`` and refer to the *display* frame (after rotation) unless a name
+says ``network``. Waveforms are mono float32 in [-1, 1].
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from torch import Tensor
+
+Task = Literal["binary", "semantic"]
+ResizeMode = Literal["squash", "keep_aspect"]
+Padding = Literal["repeat_last", "zeros_with_flag"]
+FrameState = Literal["sounding", "nothing_sounds", "silent"]
+JsonScalar = str | int | float | bool
+
+SAMPLE_RATE_HZ = 16_000
+WINDOW_SAMPLES = 15_600  # 0.975 s: exactly one VGGish patch of 96 frames (networks.md, front end)
+
+
+@dataclass(frozen=True, slots=True)
+class AudioInfo:
+    """One audio track of a file, as its container and codec describe it."""
+
+    track: int
+    codec: str
+    sample_rate_hz: int
+    num_channels: int
+    start_seconds: float
+    duration_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class MediaInfo:
+    """A video file as probed, before any frame is decoded.
+
+    Attributes:
+        height, width: size of a display frame in pixels, after rotation; not scaled by the
+            sample aspect ratio.
+        frame_rate: average frames per second; None when the container does not say.
+        num_frames: None when unknown, never 0.
+        duration_seconds: declared length; None when the container does not say.
+        start_seconds: presentation time of the first video frame as declared.
+        rotation_degrees: clockwise turn applied to decoded frames to get display frames.
+        sample_aspect_ratio: width of a displayed pixel over its height, after rotation.
+        audio: the chosen audio track, None when the file has none.
+        num_audio_tracks: how many audio tracks the file has.
+    """
+
+    path: Path
+    container: str
+    video_codec: str
+    height: int
+    width: int
+    frame_rate: Fraction | None
+    num_frames: int | None
+    duration_seconds: float | None
+    start_seconds: float
+    rotation_degrees: Literal[0, 90, 180, 270]
+    sample_aspect_ratio: Fraction
+    pixel_format: str
+    interlaced: bool
+    audio: AudioInfo | None
+    num_audio_tracks: int
+
+    def __post_init__(self) -> None:
+        if self.height < 1 or self.width < 1:
+            raise ValueError(f"frame size must be positive, got {self.height}×{self.width}")
+        if self.num_frames is not None and self.num_frames < 1:
+            raise ValueError("num_frames must be positive, or None when unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class FrameStamp:
+    """Where a frame sits in its source.
+
+    Attributes:
+        index: zero-based position in presentation order, counted from the file's first frame.
+        pts: presentation timestamp in units of the video stream's time base.
+        pts_seconds: the same in seconds.
+    """
+
+    index: int
+    pts: int
+    pts_seconds: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AudioTrack:
+    """A stretch of mono sound on the time line of its source.
+
+    Attributes:
+        samples: [N] float32 in [-1, 1].
+        sample_rate_hz: samples per second.
+        start_seconds: time of the first sample.
+    """
+
+    samples: NDArray[np.float32]
+    sample_rate_hz: int
+    start_seconds: float
+
+    def __post_init__(self) -> None:
+        if self.samples.ndim != 1 or self.samples.dtype != np.float32:
+            raise ValueError(
+                f"samples must be [N] float32, got {self.samples.shape} {self.samples.dtype}"
+            )
+
+    def __repr__(self) -> str:
+        return f"AudioTrack({len(self.samples)} samples from {self.start_seconds:.3f} s)"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AnalysedFrame:
+    """One frame the network looks at, with the frames after it that will hold its mask.
+
+    Attributes:
+        stamp: the frame's place in the source.
+        sequence: zero-based position among all analysed frames, in time order.
+        held: stamps of the frames between this analysed frame and the next.
+    """
+
+    stamp: FrameStamp
+    sequence: int
+    held: tuple[FrameStamp, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clip:
+    """T frames that the network sees together, with the sound around them.
+
+    Attributes:
+        frames: [T, 3, h, w] uint8 RGB at network size, in display orientation.
+        analysed: the valid frames' places in the source, one per valid step.
+        audio: sound covering every frame's centred window as far as the track reaches.
+        valid: [T] bool, False where a step is padding.
+    """
+
+    frames: NDArray[np.uint8]
+    analysed: tuple[AnalysedFrame, ...]
+    audio: AudioTrack
+    valid: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        if self.frames.ndim != 4 or self.frames.shape[1] != 3 or self.frames.dtype != np.uint8:
+            raise ValueError(
+                f"frames must be [T,3,h,w] uint8, got {self.frames.shape} {self.frames.dtype}"
+            )
+        if self.valid.shape != (len(self.frames),) or self.valid.dtype != np.bool_:
+            raise ValueError(f"valid must be [{len(self.frames)}] bool, got {self.valid.shape}")
+        if int(self.valid.sum()) != len(self.analysed):
+            raise ValueError("every valid step needs its AnalysedFrame, padding has none")
+
+    def __repr__(self) -> str:
+        first = self.analysed[0].stamp.pts_seconds if self.analysed else float("nan")
+        return f"Clip({self.frames.shape} from {first:.3f} s, {len(self.analysed)} valid)"
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSpec:
+    """What a network expects and promises; it travels in the checkpoint.
+
+    Attributes:
+        network: registry name of the architecture, for example ``pcmanet``.
+        task: ``binary`` masks, or ``semantic`` label maps.
+        clip_length: T, the number of steps seen together.
+        seconds_per_step: time between the steps of a clip.
+        frame_size_hw: network input size; with ``keep_aspect`` its area is kept and its sides
+            follow the source, rounded to multiples of 32.
+        pixel_mean, pixel_std: per RGB channel, on pixels in [0, 1].
+        num_classes: C, channels of the logits (1 for ``binary``).
+        class_names: C names, index = channel.
+        padding: how steps beyond the end of a source are filled.
+        threshold: probability at or above which a pixel is marked.
+        temperature: divides the logits before the sigmoid or softmax.
+        architecture: constructor settings of the network (backbone, channels, variant …).
+    """
+
+    network: str
+    task: Task
+    clip_length: int
+    seconds_per_step: float
+    frame_size_hw: tuple[int, int]
+    pixel_mean: tuple[float, float, float]
+    pixel_std: tuple[float, float, float]
+    resize_mode: ResizeMode
+    num_classes: int
+    class_names: tuple[str, ...]
+    padding: Padding
+    threshold: float = 0.5
+    temperature: float = 1.0
+    architecture: Mapping[str, JsonScalar] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.clip_length < 1:
+            raise ValueError(f"clip_length must be at least 1, got {self.clip_length}")
+        if len(self.class_names) != self.num_classes:
+            raise ValueError(f"{self.num_classes} classes need as many names")
+        if not 0.0 < self.threshold < 1.0 or self.temperature <= 0.0:
+            raise ValueError("threshold must lie in (0, 1) and temperature be positive")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the spec as plain JSON values."""
+        return dataclasses.asdict(self) | {"architecture": dict(self.architecture)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> NetworkSpec:
+        """Rebuild a spec from `to_json` values (lists become tuples).
+
+        Raises:
+            TypeError: a field is missing or unknown.
+        """
+        fields: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+        }
+        return cls(**fields)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NetworkInput:
+    """A batch ready for a network.
+
+    Attributes:
+        frames: [B, T, 3, h, w] float32, normalised by the spec's mean and std.
+        log_mel: [B, T, 1, 96, 64] float32 VGGish log-mel patches.
+        valid: [B, T] bool, False where a step is padding.
+    """
+
+    frames: Tensor
+    log_mel: Tensor
+    valid: Tensor
+
+    def to(self, device: str) -> NetworkInput:
+        """Return the same batch on another device."""
+        return NetworkInput(self.frames.to(device), self.log_mel.to(device), self.valid.to(device))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NetworkOutput:
+    """What every network returns.
+
+    Attributes:
+        stage_logits: one tensor per supervised stage, finest (stage 1) first, each
+            [B, T, C, h_k, w_k] float32 before any upsampling to the source size.
+        selected: [B, T, S] float32 share of query positions that each masked attention stage
+            selected, coarse to fine (stages 4, 3, 2); S may be 0.
+    """
+
+    stage_logits: tuple[Tensor, ...]
+    selected: Tensor
+
+    @property
+    def logits(self) -> Tensor:
+        """[B, T, C, h, w]: the finest stage, the one that becomes the mask."""
+        return self.stage_logits[0]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameConfidence:
+    """How far one frame's mask can be trusted, all on the network's own grid.
+
+    Attributes:
+        score: 0…1; mean probability inside the mask, or 1 − the largest probability when the
+            mask is empty.
+        mean_probability: inside the mask; None when the mask is empty.
+        entropy: mean binary entropy in bits over the frame, 0…1.
+        stage_agreement: mean IoU of the coarser stages' masks with the finest one, 0…1.
+        temporal_iou: IoU with the previous analysed frame's mask; None for the first.
+        area_share: marked share of the display frame, 0…1.
+        num_components: 8-connected regions in the mask.
+        audio_dbfs: level of the frame's audio window; -inf for digital silence.
+        flags: any of silent, mask_while_silent, flicker, low_agreement.
+    """
+
+    score: float
+    mean_probability: float | None
+    entropy: float
+    stage_agreement: float
+    temporal_iou: float | None
+    area_share: float
+    num_components: int
+    audio_dbfs: float
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FramePrediction:
+    """The result for one source frame.
+
+    Attributes:
+        stamp: the frame's place in the source.
+        label_map: [H, W] uint8 at display size; 0 = nothing sounds here, c = class c
+            (1 for ``binary``).
+        state: ``silent`` when the audio gate emptied the mask.
+        interpolated: True when the mask is held from the last analysed frame.
+        confidence: that analysed frame's confidence.
+    """
+
+    stamp: FrameStamp
+    label_map: NDArray[np.uint8]
+    state: FrameState
+    interpolated: bool
+    confidence: FrameConfidence
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """[H, W] bool: everything that sounds, whatever its class."""
+        return self.label_map > 0
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointInfo:
+    """Where a network's weights come from, as their file says."""
+
+    name: str
+    sha256: str
+    num_parameters: int
+    spec: NetworkSpec
+    trained_on: tuple[str, ...]
+    scores: Mapping[str, float]
+    licence: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far one file has come; totals are None when the source does not declare them."""
+
+    frames_done: int
+    frames_total: int | None
+    media_seconds_done: float
+    media_seconds_total: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentationReport:
+    """The end of one ``avs segment`` run: exactly what run.json holds and ``--json`` prints."""
+
+    schema_version: int
+    status: Literal["done", "truncated"]
+    tool: Mapping[str, str]
+    source: Mapping[str, Any]
+    checkpoint: Mapping[str, Any]
+    options: Mapping[str, Any]
+    device: Mapping[str, Any]
+    num_frames: int
+    num_analysed_frames: int
+    sounding_share: float
+    mean_score: float
+    timings_seconds: Mapping[str, float]
+    warnings: tuple[str, ...]
+    output: str
+    files: tuple[str, ...]

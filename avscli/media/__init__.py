@@ -1,0 +1,1 @@
+"""Container bytes ↔ frames and samples; the only place that imports PyAV and ffmpeg-python."""

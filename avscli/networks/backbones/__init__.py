@@ -1,0 +1,1 @@
+"""Picture and sound encoders that the networks share."""

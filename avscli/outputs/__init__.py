@@ -1,0 +1,1 @@
+"""Everything that writes predictions down."""
