@@ -1,0 +1,193 @@
+"""Run the authors' PCMANet checkpoints with the numbers their code gives.
+
+The published networks take embeddings of VGGish (128-d, after its last ReLU, without PCA), which
+is not part of their checkpoints, and clips of a fixed length that is not stored in them either.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from avscli.datatypes import NetworkSpec
+from avscli.errors import UsageError, WeightsError
+from avscli.networks.pcmanet.adapter import build
+from avscli.networks.pcmanet.remap import PublishedForm, infer_form, read_published, to_our_keys
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from avscli.networks.pcmanet.network import PCMANet
+
+STRIDE = 32  # of the coarsest stage; frame sides must be multiples of it
+# The published training: ImageNet statistics, frames squashed to 224 × 224.
+PIXEL_MEAN = (0.485, 0.456, 0.406)
+PIXEL_STD = (0.229, 0.224, 0.225)
+FRAME_SIZE_HW = (224, 224)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OfficialOutput:
+    """What the published networks return, for a batch of clips.
+
+    Attributes:
+        logits: stages 1 … 4 (finest first), each [B, T, C, H, W] float32 at the frames' size.
+        selected: [3] share of query positions that stages 4, 3, 2 selected, over the batch.
+    """
+
+    logits: list[Tensor]
+    selected: Tensor
+
+
+class OfficialPCMANet(nn.Module):
+    """A published PCMANet, in evaluation mode.
+
+    Attributes:
+        network: our network of the ``official`` variant, without an audio encoder; its state
+            dict and ``spec`` are what a converted checkpoint holds.
+    """
+
+    def __init__(self, network: PCMANet) -> None:
+        super().__init__()
+        self.network = network
+        self.eval()
+
+    @property
+    def spec(self) -> NetworkSpec:
+        """What the network expects and promises."""
+        return self.network.spec
+
+    @torch.inference_mode()
+    def forward_stages(
+        self, frames: Tensor, audio: Tensor, valid: Tensor | None = None
+    ) -> OfficialOutput:
+        """Segment clips exactly as the published code does.
+
+        Args:
+            frames: [B, T, 3, H, W] float32, normalised by ImageNet mean and standard deviation;
+                the published code takes 224 × 224 only, here any multiple of 32 runs.
+            audio: [B, T, 128] float32 VGGish embeddings.
+            valid: [B, T] bool, False for the padded steps of the 71-class form, whose features
+                and embeddings count as zero; the binary forms know no padding and ignore it.
+                None says that every step is real.
+
+        Raises:
+            UsageError: T is not the network's clip length, or shapes do not fit together.
+        """
+        self._require_shapes(frames, audio, valid)
+        if valid is None:
+            valid = torch.ones(frames.shape[:2], dtype=torch.bool, device=frames.device)
+        output = self.network.forward_embeddings(frames, audio, valid.bool())
+        size = frames.shape[-2:]
+        return OfficialOutput(
+            logits=[_resize(logits, size) for logits in output.stage_logits],
+            selected=output.selected.mean(dim=(0, 1)),
+        )
+
+    def _require_shapes(self, frames: Tensor, audio: Tensor, valid: Tensor | None) -> None:
+        T = self.spec.clip_length
+        if frames.ndim != 5 or frames.shape[1] != T or frames.shape[2] != 3:
+            raise UsageError(
+                f"frames must be [B, {T}, 3, H, W], got {list(frames.shape)}",
+                hint=f"the network was loaded with clip_length={T}",
+            )
+        H, W = frames.shape[-2:]
+        if H % STRIDE or W % STRIDE:
+            raise UsageError(
+                f"frame sides must be multiples of {STRIDE}, got {H}×{W}",
+                hint="the published networks were trained at 224×224",
+            )
+        steps = frames.shape[:2]
+        features = self.network.audio_projection.in_features
+        if audio.shape != (*steps, features) or (valid is not None and valid.shape != steps):
+            got = [list(audio.shape)] + ([] if valid is None else [list(valid.shape)])
+            raise UsageError(
+                f"audio must be {[*steps, features]} and valid {list(steps)}, got {got}",
+                hint="one embedding and one flag belong to every frame",
+            )
+
+
+def load_official(
+    state_dict_or_path: Mapping[str, Tensor] | str | Path, *, clip_length: int
+) -> OfficialPCMANet:
+    """Load a published PCMANet checkpoint; task and picture encoder are told from its keys.
+
+    Args:
+        state_dict_or_path: the authors' state dict, or the file it was saved to, which is read
+            without unpickling any code.
+        clip_length: T, the steps of a clip: 5 for the S4 and MS3 forms, 10 for AVSS.
+
+    Raises:
+        WeightsError: the file cannot be read or holds no state dict.
+        CheckpointMismatchError: naming the first published key that is missing, unexpected, or
+            of another shape.
+    """
+    if isinstance(state_dict_or_path, Mapping):
+        state = state_dict_or_path
+    else:
+        state = _read_state_dict(state_dict_or_path)
+    published = read_published(state)
+    network = build(official_spec(infer_form(published), clip_length))
+    own = network.state_dict()
+    network.load_state_dict(own | to_our_keys(published, network), strict=True)
+    return OfficialPCMANet(network)
+
+
+def official_spec(form: PublishedForm, clip_length: int) -> NetworkSpec:
+    """Describe a published form as a spec of the ``official`` variant.
+
+    Class names of the 71-class form are not in the checkpoints, so they are numbers here.
+    """
+    semantic = form.num_classes > 1
+    numbered = tuple(f"class {index}" for index in range(1, form.num_classes))
+    return NetworkSpec(
+        network="pcmanet",
+        task="semantic" if semantic else "binary",
+        clip_length=clip_length,
+        seconds_per_step=1.0,
+        frame_size_hw=FRAME_SIZE_HW,
+        pixel_mean=PIXEL_MEAN,
+        pixel_std=PIXEL_STD,
+        resize_mode="squash",
+        num_classes=form.num_classes,
+        class_names=("background", *numbered) if semantic else ("sounding object",),
+        padding="zeros_with_flag" if semantic else "repeat_last",
+        architecture={
+            "variant": "official",
+            "backbone": form.backbone,
+            "audio_encoder": "none",
+            "channels": form.channels,
+            "avga_heads": form.avga_heads,
+            "qsca_heads": 8,
+            "null_audio_token": False,
+        },
+    )
+
+
+def _read_state_dict(path: str | Path) -> Mapping[str, Tensor]:
+    try:
+        loaded: object = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as err:
+        raise WeightsError(
+            f"cannot read {path} as a PyTorch checkpoint: {str(err).splitlines()[0]}",
+            hint="give the .pth file that the authors' training script saved",
+        ) from err
+    if not isinstance(loaded, Mapping) or not all(isinstance(v, Tensor) for v in loaded.values()):
+        raise WeightsError(
+            f"{path} holds {type(loaded).__name__}, not a state dict of tensors",
+            hint="save model.state_dict() and nothing else",
+        )
+    return loaded
+
+
+def _resize(logits: Tensor, size: torch.Size) -> Tensor:
+    """Resize [B, T, C, h, w] logits bilinearly, half-pixel centres."""
+    B, T, *_ = logits.shape
+    resized = F.interpolate(logits.flatten(0, 1), size=size, mode="bilinear", align_corners=False)
+    return resized.reshape(B, T, *resized.shape[1:])
