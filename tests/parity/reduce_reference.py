@@ -1,0 +1,61 @@
+"""Reduce the full reference measurements to the arrays the tests read.
+
+Usage: python tests/parity/reduce_reference.py REFERENCE_DIR
+
+REFERENCE_DIR holds the full files named in data/README.md; their reduced forms are written to
+data/, the key lists are copied.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+
+DATA = Path(__file__).parent / "data"
+MODELS = ("s4_pvt_seed1_b1.npz", "s4_resnet_seed2_b1.npz")
+KEYS = ("keys_s4_pvt.json", "keys_s4_resnet.json", "keys_vggish_pca.json")
+UNUSED = ("input_head", "weights_sum", "margin_", "maxabs_", "masks_equal_", "seed_batch_t")
+# 224 × 224 maps are bilinear resizes of the low logits, which stay whole.
+EVERY = 7
+
+
+def reduce_model(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    reduced = {}
+    for name, values in arrays.items():
+        if name.startswith("logits_stage") and not name.endswith("mean_std"):
+            reduced[f"{name}_every{EVERY}"] = values[..., ::EVERY, ::EVERY]
+        elif not name.startswith(UNUSED) and not (name[0] == "x" and name.endswith("_shape")):
+            reduced[name] = values
+    return reduced
+
+
+def reduce_vggish(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    kept = ("_embedding", "_pca_quantised", "_pca_unclipped")
+    reduced = {name: values for name, values in arrays.items() if name.endswith(kept)}
+    return reduced | {"w441s_logmel": arrays["w441s_logmel"]}
+
+
+def reduce_log_mel(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    kept = ("w16m_int16", "w16m_logmel", "w441s_resampled_f32_first_2s")
+    reduced = {name: arrays[name] for name in kept}
+    return reduced | {"w441s_logmel_first_2s": arrays["w441s_logmel"][:2]}
+
+
+def load(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path) as arrays:
+        return dict(arrays)
+
+
+def main(reference: Path) -> None:
+    for name in MODELS:
+        np.savez_compressed(DATA / name, **reduce_model(load(reference / name)))
+    vggish = load(reference / "vggish_seed1.npz")
+    np.savez_compressed(DATA / "vggish_seed1.npz", **reduce_vggish(vggish))
+    np.savez_compressed(DATA / "log_mel_seed1.npz", **reduce_log_mel(vggish))
+    for name in KEYS:
+        shutil.copyfile(reference / name, DATA / name)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
