@@ -1,0 +1,182 @@
+"""avsmix: real pictures with class masks × real recordings, joined by class.
+
+A composite set in the manner of the published VPO benchmark: nothing in it is a recording of
+the very object in the picture. Format: ``images.csv``, ``audio.csv``, ``classes.csv``,
+``class_map.csv`` and ``pairs_{val,test}.csv`` beside the folders they name.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from avscli.datatypes import WINDOW_SAMPLES
+from avscli.errors import DataError
+from avscli.media.stills import read_indices, read_picture, read_waveform
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+Split = Literal["train", "val", "test"]
+VOID = 255  # mask value that is never scored
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One labelled picture."""
+
+    image: Path
+    mask: Path
+    classes: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """One recording and the visible classes that may make it; empty when none can."""
+
+    audio: Path
+    audio_class: str
+    visual_classes: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A fixed composite for scoring; empty ``sounding`` means that nothing visible sounds."""
+
+    pair_id: str
+    image: Path
+    mask: Path
+    audio: tuple[Path, ...]
+    kind: str
+    audio_class: str
+    sounding: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class AvsMix:
+    """The tables of a copy of avsmix; pictures and sounds are read when asked for.
+
+    Attributes:
+        class_index: mask value of every visual class.
+        ambiguous: audio classes that may come from something visible without a clear answer.
+    """
+
+    root: Path
+    class_index: Mapping[str, int]
+    ambiguous: frozenset[str]
+
+    @classmethod
+    def open(cls, root: Path) -> AvsMix:
+        """Open a copy.
+
+        Raises:
+            DataError: a table is missing or lacks a column.
+        """
+        classes = _rows(root / "classes.csv", ("index", "name"))
+        class_map = _rows(root / "class_map.csv", ("audio_class", "visual_classes", "role"))
+        return cls(
+            root,
+            {row["name"]: int(row["index"]) for row in classes},
+            frozenset(r["audio_class"] for r in class_map if r["role"] == "ambiguous"),
+        )
+
+    def pictures(self, split: Split) -> list[Picture]:
+        """Return the labelled pictures of one split, in file order."""
+        columns = ("image", "mask", "classes_in_mask", "split")
+        return [
+            Picture(self.root / r["image"], self.root / r["mask"], _names(r["classes_in_mask"]))
+            for r in _rows(self.root / "images.csv", columns)
+            if r["split"] == split
+        ]
+
+    def sounds(self, split: Split) -> list[Sound]:
+        """Return the recordings of one split, in file order."""
+        columns = ("audio", "audio_class", "split", "visual_classes")
+        return [
+            Sound(self.root / r["audio"], r["audio_class"], _names(r["visual_classes"]))
+            for r in _rows(self.root / "audio.csv", columns)
+            if r["split"] == split
+        ]
+
+    def pairs(self, split: Literal["val", "test"]) -> list[Pair]:
+        """Return the fixed composites of one split, in file order."""
+        columns = ("pair_id", "image", "mask", "audio", "audio2", "kind", "sounding_classes")
+        return [
+            Pair(
+                r["pair_id"],
+                self.root / r["image"],
+                self.root / r["mask"],
+                tuple(self.root / r[k] for k in ("audio", "audio2") if r[k]),
+                r["kind"],
+                r["audio_class"],
+                _names(r["sounding_classes"]),
+            )
+            for r in _rows(self.root / f"pairs_{split}.csv", columns)
+        ]
+
+    def target(self, indices: NDArray[np.uint8], sounding: frozenset[str]) -> NDArray[np.uint8]:
+        """Turn class indices [H, W] into 1 = sounds, 0 = does not, 255 = void."""
+        table = np.zeros(256, np.uint8)
+        table[[self.class_index[name] for name in sounding]] = 1
+        table[VOID] = VOID
+        return table[indices]
+
+
+def load_pair(
+    data: AvsMix, pair: Pair
+) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.uint8]]:
+    """Read a pair: picture [H, W, 3] uint8, window [15600] float32, target [H, W] uint8.
+
+    The sound is the loudest 0.975 s of each recording, summed; a pair without recordings is
+    digital silence.
+    """
+    window = np.zeros(WINDOW_SAMPLES, np.float32)
+    for path in pair.audio:
+        window += loudest_window(read_waveform(path))
+    target = data.target(read_indices(pair.mask), pair.sounding)
+    return read_picture(pair.image), np.clip(window, -1.0, 1.0), target
+
+
+def loudest_window(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the 15 600 consecutive samples with the most energy, zero-padded when short."""
+    if len(samples) <= WINDOW_SAMPLES:
+        return np.pad(samples, (0, WINDOW_SAMPLES - len(samples)))
+    energy = np.concatenate(([0.0], np.cumsum(samples.astype(np.float64) ** 2)))
+    start = int(np.argmax(energy[WINDOW_SAMPLES:] - energy[:-WINDOW_SAMPLES]))
+    return samples[start : start + WINDOW_SAMPLES]
+
+
+def by_class(pictures: list[Picture]) -> dict[str, list[Picture]]:
+    """Group pictures by every class their masks contain."""
+    groups: dict[str, list[Picture]] = defaultdict(list)
+    for picture in pictures:
+        for name in sorted(picture.classes):
+            groups[name].append(picture)
+    return dict(groups)
+
+
+@cache
+def _rows(path: Path, columns: tuple[str, ...]) -> tuple[dict[str, str], ...]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = tuple(csv.DictReader(file))
+    except OSError as err:
+        raise DataError(
+            f"cannot read {path}: {err.strerror}", hint="is this the root of a copy of avsmix?"
+        ) from err
+    missing = [c for c in columns if not rows or c not in rows[0]]
+    if missing:
+        raise DataError(f"{path} lacks the column {missing[0]!r}")
+    return rows
+
+
+def _names(cell: str) -> frozenset[str]:
+    return frozenset(name for name in cell.split("|") if name)

@@ -1,0 +1,89 @@
+"""MobileNetV2 without batch norm, as a four-level picture encoder.
+
+Source: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks",
+arXiv 1801.04381, table 2. Normalisation is folded into the convolutions, as in published
+inference graphs, and stride-2 padding follows TensorFlow's SAME rule for even sizes (one pixel
+after, none before), so that weights of such graphs can serve as a start.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch.nn.functional as F
+from torch import nn
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# (expansion, channels, repeats, stride of the first): arXiv 1801.04381 table 2, to 320 channels
+_BLOCKS = (
+    (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2),
+    (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1),
+)  # fmt: skip
+_TAPS = (2, 5, 12, 16)  # last block at strides 4, 8, 16, 32
+
+
+class SameConv(nn.Conv2d):
+    """3×3 or 1×1 convolution with TensorFlow's SAME padding for even input sizes."""
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel_size: int, *, stride: int = 1, groups: int = 1
+    ) -> None:
+        padding = kernel_size // 2 if stride == 1 else 0
+        super().__init__(
+            inputs, outputs, kernel_size, stride=stride, padding=padding, groups=groups
+        )
+        self.pads_after = stride == 2 and kernel_size == 3
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve [N, C, h, w]; h and w must be even when the stride is 2."""
+        return super().forward(F.pad(x, (0, 1, 0, 1)) if self.pads_after else x)
+
+
+class InvertedResidual(nn.Module):
+    """Expand, filter each channel, project; add the input when shapes allow."""
+
+    def __init__(self, inputs: int, outputs: int, *, expansion: int, stride: int) -> None:
+        super().__init__()
+        hidden = inputs * expansion
+        layers: list[nn.Module] = []
+        if expansion > 1:
+            layers += [SameConv(inputs, hidden, 1), nn.ReLU6()]
+        layers += [SameConv(hidden, hidden, 3, stride=stride, groups=hidden), nn.ReLU6()]
+        layers += [SameConv(hidden, outputs, 1)]
+        self.layers = nn.Sequential(*layers)
+        self.residual = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [N, C, h, w] to [N, C', h/stride, w/stride]."""
+        y: Tensor = self.layers(x)
+        return x + y if self.residual else y
+
+
+class MobileNetV2(nn.Module):
+    """Picture encoder with maps of 24, 32, 96, 320 channels at strides 4, 8, 16, 32."""
+
+    channels = (24, 32, 96, 320)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = SameConv(3, 32, 3, stride=2)
+        blocks: list[nn.Module] = []
+        inputs = 32
+        for expansion, outputs, repeats, first_stride in _BLOCKS:
+            for i in range(repeats):
+                stride = first_stride if i == 0 else 1
+                blocks.append(InvertedResidual(inputs, outputs, expansion=expansion, stride=stride))
+                inputs = outputs
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, frames: Tensor) -> list[Tensor]:
+        """Encode [N, 3, h, w] pictures in [-1, 1], sides divisible by 32, into four maps."""
+        x = F.relu6(self.stem(frames))
+        maps = []
+        for i, block in enumerate(self.blocks):
+            x = block(x)
+            if i in _TAPS:
+                maps.append(x)
+        return maps

@@ -1,0 +1,64 @@
+"""From a spec to a PCMANet: which backbone and which audio encoder go in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from avscli.errors import WeightsError
+from avscli.networks.pcmanet.network import PCMANet
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from avscli.datatypes import NetworkSpec
+
+VGGISH_FEATURES = 128
+
+
+def build(spec: NetworkSpec) -> PCMANet:
+    """Build a PCMANet with fresh weights.
+
+    Args:
+        spec: ``spec.architecture`` names ``backbone`` (``pvt_v2_b5``, ``resnet50``,
+            ``mobilenet_v2``) and ``audio_encoder`` (``vggish``, ``mobile_audio``, ``none``)
+            beside the settings of `PCMANet`.
+
+    Raises:
+        WeightsError: a backbone or encoder nobody knows.
+    """
+    encoder = _audio_encoder(str(spec.architecture["audio_encoder"]))
+    features = VGGISH_FEATURES if encoder is None else int(encoder.num_features)  # type: ignore[arg-type]
+    backbone = _backbone(str(spec.architecture["backbone"]))
+    return PCMANet(spec, backbone, encoder, audio_features=features)
+
+
+def _backbone(name: str) -> nn.Module:
+    if name == "mobilenet_v2":
+        from avscli.networks.backbones.mobilenet_v2 import MobileNetV2
+
+        return MobileNetV2()
+    if name == "pvt_v2_b5":
+        from avscli.networks.backbones.pvt_v2 import pvt_v2_b5
+
+        return pvt_v2_b5()
+    if name == "resnet50":
+        from avscli.networks.backbones.resnet import resnet50
+
+        return resnet50()
+    raise WeightsError(
+        f"unknown backbone {name!r}", hint="known: mobilenet_v2, pvt_v2_b5, resnet50"
+    )
+
+
+def _audio_encoder(name: str) -> nn.Module | None:
+    if name == "none":
+        return None
+    if name == "mobile_audio":
+        from avscli.networks.backbones.mobile_audio import MobileAudio
+
+        return MobileAudio()
+    if name == "vggish":
+        from avscli.networks.backbones.vggish import VGGish
+
+        return VGGish()
+    raise WeightsError(f"unknown audio encoder {name!r}", hint="known: mobile_audio, vggish, none")

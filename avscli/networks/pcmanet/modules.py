@@ -1,0 +1,241 @@
+"""The four parts of PCMANet, under the paper's names.
+
+Source: Wang, Zhu, Dong, Zhu, "Progressive Confident Masking Attention Network for Audio-Visual
+Segmentation", arXiv 2406.02345, figures 2–5. Written from the paper; parameter names are ours
+(`avscli.networks.pcmanet.remap` knows the published ones).
+
+Frames of a batch of clips travel flattened: N = B·T, clip by clip.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# Pixels whose probability lies strictly outside [1 − this, this] are settled and not queried.
+CONFIDENT_PROBABILITY = 0.99
+
+
+def conv_norm_relu(
+    inputs: int, outputs: int, kernel_size: int, *, groups: int = 1
+) -> nn.Sequential:
+    """Return convolution (same size), batch norm, ReLU: the building block of every part."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel_size, padding=kernel_size // 2, groups=groups),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(),
+    )
+
+
+def resize(maps: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
+    """Resize [N, C, h, w] maps bilinearly with half-pixel centres; no copy when already there."""
+    if maps.shape[-2:] == tuple(size):
+        return maps
+    return F.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=False)
+
+
+class AudioVisualGroupAttention(nn.Module):
+    """AVGA: weight groups of visual channels by their likeness to the sound.
+
+    Each group of channels is compared with one audio vector by cosine at every pixel, and is
+    multiplied by the resulting map. Both sides have passed a ReLU, so maps lie in [0, 1].
+
+    Args:
+        channels: C, visual channels and audio features alike.
+        heads: number of groups; must divide C.
+
+    Source: arXiv 2406.02345, figure 3.
+    """
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.group = conv_norm_relu(channels, channels, 1, groups=heads)
+        self.audio = nn.Sequential(
+            nn.Linear(channels, channels), nn.Linear(channels, channels // heads), nn.ReLU()
+        )
+        self.mix = conv_norm_relu(channels, channels, 1)
+
+    def forward(self, visual: Tensor, audio: Tensor) -> Tensor:
+        """Fuse visual maps [N, C, h, w] with audio features [N, C] into [N, C, h, w]."""
+        groups = self.group(visual).unflatten(1, (self.heads, -1))  # [N, heads, C/heads, h, w]
+        sound = F.normalize(self.audio(audio), dim=1)  # [N, C/heads]
+        likeness = torch.einsum("nghwc,nc->nghw", F.normalize(groups, dim=2).movedim(2, -1), sound)
+        fused: Tensor = self.mix((groups * likeness.unsqueeze(2)).flatten(1, 2))
+        return fused
+
+
+class QuerySelectedCrossAttention(nn.Module):
+    """QSCA: tokens of the picture and of the sound attend to each other, clip by clip.
+
+    Visual queries attend to the T audio tokens of their clip, but only where the coarser
+    prediction is still uncertain; audio queries attend to all visual tokens of the clip.
+
+    Args:
+        channels: C, width of visual and audio tokens.
+        heads: attention heads.
+        official: reproduce the published layout, which returns tokens to the map without
+            transposing them and adds the output bias to unselected tokens; otherwise tokens go
+            back to their places and unselected ones pass unchanged.
+        null_audio_token: let visual queries also attend to one learned token that stands for
+            "no sound belongs here", so that attention can decline.
+        returns_audio: compute the audio side, which the next stage consumes.
+
+    Source: arXiv 2406.02345, figure 4.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        heads: int,
+        official: bool,
+        null_audio_token: bool,
+        returns_audio: bool,
+    ) -> None:
+        super().__init__()
+        self.heads = heads
+        self.official = official
+        self.audio_in = nn.Linear(channels, channels)
+        self.visual_in = nn.Linear(channels, channels)
+        self.norm = nn.LayerNorm(channels)
+        self.visual_query = nn.Linear(channels, channels, bias=False)
+        self.audio_key_value = nn.Linear(channels, 2 * channels, bias=False)
+        self.returns_audio = returns_audio
+        if returns_audio:
+            self.audio_query = nn.Linear(channels, channels, bias=False)
+            self.visual_key_value = nn.Linear(channels, 2 * channels, bias=False)
+        self.null_token = nn.Parameter(0.1 * torch.randn(channels)) if null_audio_token else None
+        self.out = nn.Linear(channels, channels)
+
+    def forward(
+        self,
+        visual: Tensor,
+        audio: Tensor,
+        grid: tuple[int, int],
+        valid: Tensor,
+        selected: Tensor | None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Let picture and sound attend to each other.
+
+        Args:
+            visual: [B·T, C, h, w] maps.
+            audio: [B·T, C] one sound token per step.
+            grid: (gh, gw), the resolution at which the picture is turned into tokens.
+            valid: [B, T] bool; padded steps serve as keys for nobody.
+            selected: [B·T, gh·gw] bool, queries worth asking; None asks all.
+
+        Returns:
+            [B·T, C, h, w] guide maps, and [B·T, C] the updated sound tokens (None when this
+            stage does not return them).
+        """
+        B, T = valid.shape
+        pooled = F.adaptive_avg_pool2d(visual, grid)
+        tokens = self.visual_in(pooled.flatten(2).transpose(1, 2))  # [B·T, N, C]
+        sound = self.audio_in(audio)  # [B·T, C]
+        tokens_normed = self.norm(tokens).reshape(B, -1, tokens.shape[-1])  # [B, T·N, C]
+        sound_normed = self.norm(sound).reshape(B, T, -1)  # [B, T, C]
+
+        asked = self._ask_audio(tokens_normed, sound_normed, valid).reshape(tokens.shape)
+        tokens = tokens + self._project_selected(asked, selected)
+        if self.returns_audio:
+            sound = sound + self._project(self._ask_visual(sound_normed, tokens_normed, valid))
+        guide = resize(self._to_map(tokens, grid), visual.shape[-2:])
+        return guide, sound if self.returns_audio else None
+
+    def _project_selected(self, asked: Tensor, selected: Tensor | None) -> Tensor:
+        if selected is None:
+            return self._project(asked)
+        keep = selected.unsqueeze(-1)
+        if self.official:  # the bias reaches every token
+            return self._project(torch.where(keep, asked, 0.0))
+        return torch.where(keep, self._project(asked), 0.0)
+
+    def _project(self, attended: Tensor) -> Tensor:
+        projected: Tensor = self.out(attended)
+        return projected
+
+    def _ask_audio(self, tokens: Tensor, sound: Tensor, valid: Tensor) -> Tensor:
+        keys_valid = valid
+        if self.null_token is not None:
+            null = self.null_token.to(sound.dtype).expand(sound.shape[0], 1, -1)
+            sound = torch.cat((sound, null), dim=1)
+            keys_valid = F.pad(valid, (0, 1), value=True)
+        return self._attend(self.visual_query(tokens), self.audio_key_value(sound), keys_valid)
+
+    def _ask_visual(self, sound: Tensor, tokens: Tensor, valid: Tensor) -> Tensor:
+        keys_valid = valid.repeat_interleave(tokens.shape[1] // valid.shape[1], dim=1)
+        attended = self._attend(self.audio_query(sound), self.visual_key_value(tokens), keys_valid)
+        return attended.flatten(0, 1)
+
+    def _attend(self, query: Tensor, key_value: Tensor, keys_valid: Tensor) -> Tensor:
+        """Multi-head attention of [B, Q, C] over [B, K, 2C] with [B, K] bool validity."""
+        queries, keys, values = (
+            part.reshape(*part.shape[:2], self.heads, -1).transpose(1, 2)  # [B, heads, ·, C/heads]
+            for part in (query, *key_value.chunk(2, dim=-1))
+        )
+        scores = queries @ keys.transpose(-2, -1) / math.sqrt(queries.shape[-1])
+        scores = scores.masked_fill(~keys_valid[:, None, None, :], -torch.inf)
+        attended: Tensor = (scores.softmax(dim=-1) @ values).transpose(1, 2).flatten(2)
+        return attended
+
+    def _to_map(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+        N, _, C = tokens.shape
+        if self.official:  # published memory order: feature values run along the picture
+            return tokens.reshape(N, C, *grid)
+        return tokens.transpose(1, 2).reshape(N, C, *grid)
+
+
+def confidence_induced_mask(logits: Tensor, coarser: Tensor | None) -> Tensor:
+    """CIM: mark the pixels whose prediction is not settled yet.
+
+    Args:
+        logits: [N, C, h, w] of one stage; C = 1 is read through a sigmoid, more through a
+            softmax whose largest value is the confidence.
+        coarser: [N, h', w'] bool marks of the stage before; only its pixels can stay marked.
+
+    Returns:
+        [N, h, w] bool, True where 1 − 0.99 ≤ confidence ≤ 0.99.
+
+    Source: arXiv 2406.02345, figure 5; thresholds as in the published code.
+    """
+    scores = logits.detach().float()
+    confidence = scores.sigmoid() if logits.shape[1] == 1 else scores.softmax(dim=1)
+    confidence = confidence.amax(dim=1)
+    marks = (confidence <= CONFIDENT_PROBABILITY) & (confidence >= 1 - CONFIDENT_PROBABILITY)
+    if coarser is None:
+        return marks
+    upsampled = F.interpolate(coarser[:, None].float(), size=marks.shape[-2:], mode="nearest")
+    return marks & (upsampled[:, 0] > 0)
+
+
+class GuidedFusion(nn.Module):
+    """GF: merge a stage's own features with the coarser stage's and with the QSCA guide.
+
+    Args:
+        channels: C of all maps.
+        deepest: True for stage 4, which has no coarser stage (GF* in figure 2).
+
+    Source: arXiv 2406.02345, figure 2, bottom right.
+    """
+
+    def __init__(self, channels: int, *, deepest: bool) -> None:
+        super().__init__()
+        self.guide = conv_norm_relu(channels, channels, 3)
+        self.coarser = None if deepest else conv_norm_relu(channels, channels, 3)
+        self.merge = conv_norm_relu(channels, channels, 3)
+
+    def forward(self, local: Tensor, coarser: Tensor | None, guide: Tensor) -> Tensor:
+        """Merge local and guide maps [N, C, h, w] and coarser maps [N, C, h/2, w/2]."""
+        merged = local + self.guide(guide)
+        if self.coarser is not None and coarser is not None:
+            merged = merged + self.coarser(resize(coarser, local.shape[-2:]))
+        fused: Tensor = self.merge(merged)
+        return fused

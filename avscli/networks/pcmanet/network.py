@@ -1,0 +1,137 @@
+"""PCMANet: four stages, coarse to fine, each asking the sound only where it is still unsure.
+
+Source: arXiv 2406.02345, figure 2. The published code's exact forward is the ``official``
+variant; ``corrected`` is what we train: tokens laid back in their places, gradients through the
+selected queries, any number of steps with a validity mask, any input size divisible by 32.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from avscli.datatypes import NetworkOutput
+from avscli.networks.pcmanet.modules import (
+    AudioVisualGroupAttention,
+    GuidedFusion,
+    QuerySelectedCrossAttention,
+    confidence_induced_mask,
+    conv_norm_relu,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from avscli.datatypes import NetworkInput, NetworkSpec
+
+STAGES = (1, 2, 3, 4)  # fine to coarse; strides 4, 8, 16, 32
+
+
+class PCMANet(nn.Module):
+    """Progressive Confident Masking Attention Network.
+
+    Args:
+        spec: `spec.architecture` names ``variant`` (``official`` or ``corrected``),
+            ``channels``, ``avga_heads``, ``qsca_heads`` and ``null_audio_token``.
+        backbone: picture encoder returning four maps at strides 4, 8, 16, 32, with their
+            channel counts in ``channels``.
+        audio_encoder: log-mel patches [N, 1, 96, 64] → embeddings [N, D], D in
+            ``num_features``; None when embeddings are always given from outside.
+        audio_features: D, needed when there is no encoder.
+    """
+
+    def __init__(
+        self,
+        spec: NetworkSpec,
+        backbone: nn.Module,
+        audio_encoder: nn.Module | None,
+        *,
+        audio_features: int,
+    ) -> None:
+        super().__init__()
+        self.spec = spec
+        settings = spec.architecture
+        C = int(settings["channels"])
+        official = settings["variant"] == "official"
+        self.gates_padding = spec.padding == "zeros_with_flag"
+        self.masks_padded_keys = not official
+        self.backbone = backbone
+        self.audio_encoder = audio_encoder
+        self.audio_projection = nn.Linear(audio_features, C)
+        inputs: tuple[int, ...] = backbone.channels  # type: ignore[assignment]
+        self.project = nn.ModuleList(conv_norm_relu(n, C, 3) for n in inputs)
+        self.avga = nn.ModuleList(
+            AudioVisualGroupAttention(C, int(settings["avga_heads"])) for _ in STAGES
+        )
+        self.qsca = nn.ModuleList(
+            QuerySelectedCrossAttention(
+                C,
+                heads=int(settings["qsca_heads"]),
+                official=official,
+                null_audio_token=bool(settings["null_audio_token"]),
+                returns_audio=stage > 1,
+            )
+            for stage in STAGES
+        )
+        self.fusion = nn.ModuleList(GuidedFusion(C, deepest=stage == 4) for stage in STAGES)
+        self.heads = nn.ModuleList(
+            nn.Sequential(*conv_norm_relu(C, C // 2, 3), nn.Conv2d(C // 2, spec.num_classes, 1))
+            for _ in STAGES
+        )
+
+    def forward(self, inputs: NetworkInput) -> NetworkOutput:
+        """Segment a batch of clips; see `NetworkInput` and `NetworkOutput` for shapes."""
+        if self.audio_encoder is None:
+            raise ValueError("this network was built without an audio encoder")
+        B, T = inputs.valid.shape
+        embeddings = self.audio_encoder(inputs.log_mel.flatten(0, 1)).reshape(B, T, -1)
+        return self.forward_embeddings(inputs.frames, embeddings, inputs.valid)
+
+    def forward_embeddings(self, frames: Tensor, audio: Tensor, valid: Tensor) -> NetworkOutput:
+        """Segment clips whose sound is already encoded.
+
+        Args:
+            frames: [B, T, 3, h, w] float32, normalised.
+            audio: [B, T, D] audio embeddings.
+            valid: [B, T] bool.
+
+        Returns:
+            logits of stages 1 … 4 and the shares of selected queries of stages 4, 3, 2.
+        """
+        B, T = valid.shape
+        features = self.backbone(frames.flatten(0, 1))
+        features = [project(f) for project, f in zip(self.project, features, strict=True)]
+        sound = audio.flatten(0, 1)
+        if self.gates_padding:
+            steps = valid.flatten().to(sound.dtype)
+            sound = sound * steps[:, None]
+            features = [f * steps[:, None, None, None] for f in features]
+        logits, marks = self._decode(features, self.audio_projection(sound), valid)
+        shares = torch.stack([m.flatten(1).float().mean(dim=1) for m in marks], dim=1)
+        return NetworkOutput(
+            stage_logits=tuple(x.float().reshape(B, T, *x.shape[1:]) for x in logits),
+            selected=shares.reshape(B, T, -1),
+        )
+
+    def _decode(
+        self, features: list[Tensor], sound: Tensor, valid: Tensor
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Run stages 4 … 1; return logits of stages 1 … 4 and the marks of stages 4, 3, 2."""
+        # Every stage's queries live on the grid of the stage before it, where its marks were made.
+        grids = [tuple(f.shape[-2:]) for f in (*features[1:], features[-1])]
+        keys_valid = valid if self.masks_padded_keys else torch.ones_like(valid)
+        fused: Tensor | None = None
+        marks: list[Tensor] = []
+        token: Tensor | None = sound
+        logits: list[Tensor] = []
+        for i in reversed(range(len(STAGES))):
+            local = self.avga[i](features[i], sound)
+            selected = marks[-1].flatten(1) if marks else None
+            guide, token = self.qsca[i](local, token, grids[i], keys_valid, selected)
+            fused = self.fusion[i](local, fused, guide)
+            logits.insert(0, self.heads[i](fused))
+            if i > 0:
+                marks.append(confidence_induced_mask(logits[0], marks[-1] if marks else None))
+        return logits, marks

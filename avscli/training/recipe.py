@@ -1,0 +1,96 @@
+"""A training recipe: one TOML file, validated once."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from avscli.datatypes import NetworkSpec
+from avscli.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How to train one network.
+
+    Attributes:
+        name: of the checkpoint to write.
+        spec: of the network to train.
+        steps, batch_samples: length and width of the run; batch_samples is even (couples).
+        sample_size_hw: training size in pixels, multiples of 32.
+        learning_rate: peak for parts that start fresh.
+        backbone_learning_rate, audio_learning_rate: peaks for the two encoders.
+        resting_blocks, resting_share: the first blocks of a light backbone rest during this
+            first share of the steps; they are a third of a step's time and the last to need it.
+        warmup_share: share of steps in which the rate rises; it then falls as a cosine.
+        weight_decay, gradient_norm, ema_decay: the usual.
+        smoothing_pixels: of the soft IoU.
+        tag_weight: of the auxiliary loss that has the audio encoder name the sounds.
+        composites: share of pictures made of two.
+        sound_kinds: weights of matching, mismatching, ambient, no sound.
+        scenes_share: share of couples that come from generated scenes.
+        seed: of everything random.
+        precision: ``fp32`` or ``bf16`` autocast.
+    """
+
+    name: str
+    spec: NetworkSpec
+    steps: int
+    batch_samples: int
+    sample_size_hw: tuple[int, int]
+    learning_rate: float
+    backbone_learning_rate: float
+    audio_learning_rate: float
+    resting_blocks: int
+    resting_share: float
+    warmup_share: float
+    weight_decay: float
+    gradient_norm: float
+    ema_decay: float
+    smoothing_pixels: float
+    tag_weight: float
+    composites: float
+    sound_kinds: tuple[float, float, float, float]
+    scenes_share: float
+    seed: int
+    precision: str
+
+    def __post_init__(self) -> None:
+        if self.batch_samples < 2 or self.batch_samples % 2:
+            raise UsageError(f"batch_samples must be even, got {self.batch_samples}")
+        if any(side % 32 for side in self.sample_size_hw):
+            raise UsageError(f"sample_size_hw must be multiples of 32, got {self.sample_size_hw}")
+        if self.precision not in ("fp32", "bf16"):
+            raise UsageError(f"precision must be fp32 or bf16, got {self.precision!r}")
+
+    def with_overrides(self, **changes: Any) -> Recipe:
+        """Return a copy with the fields that are not None replaced."""
+        return dataclasses.replace(self, **{k: v for k, v in changes.items() if v is not None})
+
+
+def load_recipe(name_or_path: str) -> Recipe:
+    """Read a shipped recipe by name, or any by path.
+
+    Raises:
+        UsageError: unknown name, unreadable file, or wrong fields.
+    """
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        shipped = resources.files("avscli.training") / "recipes"
+        path = Path(str(shipped / f"{name_or_path}.toml"))
+        if not path.is_file():
+            known = sorted(p.stem for p in path.parent.glob("*.toml"))
+            raise UsageError(f"no recipe {name_or_path!r}", hint=f"shipped: {', '.join(known)}")
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        spec = NetworkSpec.from_json(values.pop("spec"))
+        fields: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+        }
+        return Recipe(spec=spec, **fields)
+    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as err:
+        raise UsageError(f"recipe {path} cannot be used: {err}") from err
