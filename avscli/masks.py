@@ -1,0 +1,245 @@
+"""From logits to masks and from masks to run lengths: pure functions on arrays.
+
+logits [C, h, w] ──▶ upsample to [C, H, W] ──▶ threshold or argmax ──▶ label map [H, W]
+                                                                           │
+EncodedMask (COCO run lengths, area, box) ◀── one per class ◀──────────────┘
+"""
+
+from __future__ import annotations
+
+import colorsys
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+SizeHW = tuple[int, int]
+BoolMask = NDArray[np.bool_]
+LabelMap = NDArray[np.uint8]
+Logits = NDArray[np.float32]
+
+EIGHT_CONNECTED = 8
+GOLDEN_ANGLE_TURNS = 0.381966  # hues this far apart stay distinct for any number of classes
+FIRST_HUE_TURNS = 0.93  # class 1 is a magenta red: rare in footage, so it stands out
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedMask:
+    """A binary mask as COCO compressed run lengths, with what COCO derives from them.
+
+    Attributes:
+        size_hw: size of the decoded mask.
+        counts: column-major run lengths in COCO's compressed ASCII form.
+        area: marked pixels.
+        bbox: tightest box as (x, y, width, height) in whole pixels; zeros when empty.
+    """
+
+    size_hw: SizeHW
+    counts: str
+    area: int
+    bbox: tuple[int, int, int, int]
+
+
+def logit_cutoff(threshold: float, temperature: float) -> float:
+    """Return the logit at which sigmoid(logit / temperature) reaches `threshold`.
+
+    Comparing logits with it marks the same pixels as comparing probabilities, without an
+    exponential per pixel.
+
+    >>> logit_cutoff(0.5, 2.0)
+    0.0
+    """
+    return temperature * math.log(threshold / (1.0 - threshold))
+
+
+def resize_plane(plane: Logits, size_hw: SizeHW) -> Logits:
+    """Resize bilinearly with half-pixel centres and no antialiasing.
+
+    This is torch's ``interpolate(mode="bilinear", align_corners=False)``.
+
+    Args:
+        plane: [h, w] float32.
+        size_hw: wanted (H, W).
+
+    Returns:
+        [H, W] float32.
+    """
+    height, width = size_hw
+    resized = cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(resized, np.float32)
+
+
+def label_map_from_logits(logits: Logits, size_hw: SizeHW, *, cutoff: float) -> LabelMap:
+    """Upsample logits first, then decide each pixel of the larger grid.
+
+    Deciding on the small grid and enlarging the mask would give staircase edges; the order is
+    pinned by ``test_masks_are_decided_after_upsampling``.
+
+    Args:
+        logits: [C, h, w] float32; C = 1 is binary, otherwise channel 0 is the background.
+        size_hw: size of the label map.
+        cutoff: logit at or above which a pixel of a binary map is marked; argmax needs none.
+
+    Returns:
+        [H, W] uint8: 0 for background, else the class (1 for binary).
+    """
+    first = resize_plane(logits[0], size_hw)
+    if len(logits) == 1:
+        return (first >= np.float32(cutoff)).view(np.uint8)
+    labels = np.zeros(size_hw, np.uint8)
+    best = first
+    for label in range(1, len(logits)):
+        # Interpolation keeps order: below the background in every cell is below it everywhere.
+        if (logits[label] <= logits[0]).all():
+            continue
+        plane = resize_plane(logits[label], size_hw)
+        np.copyto(labels, np.uint8(label), where=plane > best)
+        np.maximum(best, plane, out=best)
+    return labels
+
+
+def drop_small_regions(label_map: LabelMap, min_share: float) -> LabelMap:
+    """Clear 8-connected regions of one class that cover less than a share of the map.
+
+    Args:
+        label_map: [H, W] uint8.
+        min_share: of the map's area, 0 … 1; 0 keeps everything.
+
+    Returns:
+        [H, W] uint8; the input itself when nothing can be dropped.
+    """
+    if min_share <= 0.0:
+        return label_map
+    cleaned = label_map.copy()
+    for label in range(1, int(label_map.max(initial=0)) + 1):
+        of_class = (label_map == label).view(np.uint8)
+        _, regions, stats, _ = cv2.connectedComponentsWithStats(
+            of_class, connectivity=EIGHT_CONNECTED
+        )
+        too_small = stats[:, cv2.CC_STAT_AREA] < min_share * label_map.size
+        too_small[0] = False
+        cleaned[too_small[regions]] = 0
+    return cleaned
+
+
+def num_components(mask: BoolMask) -> int:
+    """Count the 8-connected regions of a [H, W] mask."""
+    num_labels, _ = cv2.connectedComponents(
+        np.ascontiguousarray(mask).view(np.uint8), connectivity=EIGHT_CONNECTED
+    )
+    return int(num_labels) - 1
+
+
+def mask_iou(first: BoolMask, second: BoolMask) -> float:
+    """Return intersection over union of two masks, 1 when both are empty.
+
+    Raises:
+        ValueError: the masks differ in size.
+    """
+    if first.shape != second.shape:
+        raise ValueError(f"masks must be of one size, got {first.shape} and {second.shape}")
+    union = np.count_nonzero(first | second)
+    return np.count_nonzero(first & second) / union if union else 1.0
+
+
+def encode_mask(mask: BoolMask) -> EncodedMask:
+    """Encode a [H, W] bool mask as COCO compressed run lengths."""
+    # The encoder wants column-major order; OpenCV's transpose gets there 2.5 times faster
+    # than numpy.asfortranarray (1.2 against 2.9 ms at 1280×720).
+    columns = cv2.transpose(np.ascontiguousarray(mask).view(np.uint8)).T
+    encoded = coco_mask.encode(columns)
+    x, y, width, height = (int(v) for v in coco_mask.toBbox(encoded))
+    return EncodedMask(
+        size_hw=(mask.shape[0], mask.shape[1]),
+        counts=encoded["counts"].decode("ascii"),
+        area=int(coco_mask.area(encoded)),
+        bbox=(x, y, width, height),
+    )
+
+
+def encode_classes(label_map: LabelMap) -> dict[int, EncodedMask]:
+    """Encode every class present in a [H, W] label map, keyed by class, background left out."""
+    masks = {c: label_map == c for c in range(1, int(label_map.max(initial=0)) + 1)}
+    return {label: encode_mask(mask) for label, mask in masks.items() if mask.any()}
+
+
+def decode_mask(size_hw: SizeHW, counts: str) -> BoolMask:
+    """Decode COCO compressed run lengths.
+
+    Args:
+        size_hw: size of the mask.
+        counts: compressed ASCII run lengths.
+
+    Returns:
+        [H, W] bool.
+
+    Raises:
+        ValueError: the run lengths are malformed or do not add up to H·W. (pycocotools lets
+            those that are too short pass, and warns on numpy 2.)
+    """
+    runs = run_lengths(counts)
+    height, width = size_hw
+    if runs.min() < 0 or runs.sum() != height * width:
+        raise ValueError(
+            f"run lengths cover {runs.sum()} pixels, a {height}×{width} mask has {height * width}"
+        )
+    marked = np.arange(len(runs)) % 2 == 1
+    return np.ascontiguousarray(np.repeat(marked, runs).reshape(width, height).T)
+
+
+def run_lengths(counts: str) -> NDArray[np.int64]:
+    """Expand COCO's compressed counts to the plain list of run lengths.
+
+    Each character carries five bits of a little-endian two's complement number and, as sixth
+    bit, whether the number goes on; from the fourth number on, numbers are differences to the
+    one two places before.
+
+    Args:
+        counts: compressed ASCII run lengths.
+
+    Returns:
+        [n] int64 run lengths, unmarked first, alternating.
+
+    Raises:
+        ValueError: the text is not of this form.
+
+    Source: the COCO API's run-length format (``rleToString``).
+
+    >>> run_lengths(encode_mask(np.eye(3, dtype=bool)).counts).tolist()
+    [0, 1, 3, 1, 3, 1]
+    """
+    chunks = np.frombuffer(counts.encode(), np.uint8).astype(np.int64) - 48
+    goes_on = (chunks & 0x20) != 0
+    if len(chunks) == 0 or goes_on[-1] or chunks.min() < 0 or chunks.max() > 0x3F:
+        raise ValueError("not COCO compressed run lengths")
+    ends = np.flatnonzero(~goes_on)
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    lengths = ends - starts + 1
+    if lengths.max() > 12:
+        raise ValueError("not COCO compressed run lengths: a number exceeds 60 bits")
+    places = np.arange(len(chunks)) - np.repeat(starts, lengths)
+    numbers = np.add.reduceat((chunks & 0x1F) << (5 * places), starts)
+    numbers -= np.where(chunks[ends] & 0x10, np.int64(1) << (5 * lengths), 0)
+    numbers[1::2] = np.cumsum(numbers[1::2])
+    numbers[2::2] = np.cumsum(numbers[2::2])
+    return numbers
+
+
+def palette(num_classes: int) -> NDArray[np.uint8]:
+    """Return one RGB colour per class, black for class 0.
+
+    Args:
+        num_classes: classes including the background.
+
+    Returns:
+        [num_classes, 3] uint8; a class keeps its colour whatever the number of classes.
+    """
+    colours = np.zeros((num_classes, 3), np.uint8)
+    for label in range(1, num_classes):
+        hue = (FIRST_HUE_TURNS + (label - 1) * GOLDEN_ANGLE_TURNS) % 1.0
+        value = 1.0 if label % 2 else 0.8
+        colours[label] = [round(255 * c) for c in colorsys.hsv_to_rgb(hue, 0.85, value)]
+    return colours
