@@ -1,0 +1,135 @@
+"""Open containers and decode their streams, with errors a person can act on."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import av
+from av.container import InputContainer
+from av.stream import Disposition, Stream
+
+from avscli.errors import MediaError
+
+_PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+FrameT = TypeVar("FrameT", av.VideoFrame, av.AudioFrame)
+Warn = Callable[[str], None]
+
+
+@contextmanager
+def open_input(path: Path) -> Iterator[InputContainer]:
+    """Open a local media file for reading and close it at the end of the ``with`` block.
+
+    Raises:
+        MediaError: the path is missing, not a regular file, empty, or no media.
+    """
+    _require_regular_file(path)
+    try:
+        # "file:" keeps names with a colon from being taken for a protocol; the white list keeps
+        # playlists from reaching the network.
+        container = av.open(
+            f"file:{path}",
+            "r",
+            options={"protocol_whitelist": "file"},
+            metadata_errors="replace",
+        )
+    except (av.FFmpegError, OSError) as err:
+        raise MediaError(
+            f"cannot read {path} as a media file: {_reason(err)}",
+            hint="check that the file is complete; a player such as ffplay should open it",
+        ) from err
+    with container:
+        yield container
+
+
+def video_stream(container: InputContainer, path: Path) -> av.VideoStream:
+    """Return the first stream of moving pictures; cover art is not one.
+
+    Raises:
+        MediaError: there is none.
+    """
+    for stream in container.streams.video:
+        if not stream.disposition & _PICTURES:
+            return stream
+    raise MediaError(
+        f"{path} has no video stream",
+        hint="audio-visual segmentation needs pictures as well as sound",
+    )
+
+
+def decoded_frames(
+    container: InputContainer,
+    stream: av.VideoStream | av.AudioStream,
+    kind: type[FrameT],
+    *,
+    on_damage: Callable[[], None],
+    on_packet: Callable[[av.Packet[Stream]], None] | None = None,
+) -> Iterator[FrameT]:
+    """Decode one stream in presentation order, stepping over damaged packets.
+
+    Args:
+        container, stream: an open file and the stream to decode.
+        kind: the stream's frame class, ``av.VideoFrame`` or ``av.AudioFrame``.
+        on_damage: called for every packet or frame that is damaged.
+        on_packet: called for every packet of every stream as it is read.
+    """
+    stream.codec_context.thread_type = "AUTO"
+    for packet in _readable_packets(container, stream, on_damage):
+        if on_packet is not None:
+            on_packet(packet)
+        if packet.stream_index != stream.index:
+            continue
+        for frame in _decoded(packet, on_damage):
+            if isinstance(frame, kind):
+                if frame.is_corrupt:
+                    on_damage()
+                yield frame
+
+
+def _require_regular_file(path: Path) -> None:
+    try:
+        status = path.stat()
+    except OSError as err:
+        raise MediaError(
+            f"cannot open {path}: {err.strerror}", hint="check the path and its permissions"
+        ) from err
+    if stat.S_ISDIR(status.st_mode):
+        raise MediaError(f"{path} is a directory", hint="name one video file inside it")
+    if not stat.S_ISREG(status.st_mode):
+        raise MediaError(
+            f"{path} is not a regular file",
+            hint="pipes and devices cannot be read twice; save the video to a file first",
+        )
+    if status.st_size == 0:
+        raise MediaError(f"{path} is empty (0 bytes)", hint="copy or download the file again")
+
+
+def _readable_packets(
+    container: InputContainer, stream: Stream, on_damage: Callable[[], None]
+) -> Iterator[av.Packet[Stream]]:
+    try:
+        yield from container.demux()
+    except av.FFmpegError:
+        # What follows in a damaged container cannot be found; an empty packet makes the decoder
+        # hand out the frames it still holds.
+        on_damage()
+        flush: av.Packet[Stream] = av.Packet()
+        flush.stream = stream
+        yield flush
+
+
+def _decoded(packet: av.Packet[Stream], on_damage: Callable[[], None]) -> list[object]:
+    try:
+        return list(packet.decode())
+    except av.FFmpegError:
+        on_damage()
+        return []
+
+
+def _reason(err: Exception) -> str:
+    if isinstance(err, av.FFmpegError):
+        return (err.strerror or "unknown format").lower()
+    return err.strerror or str(err) if isinstance(err, OSError) else str(err)
