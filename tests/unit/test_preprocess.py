@@ -1,0 +1,115 @@
+"""Network input against closed forms and the official data sets' conventions."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from avscli.audio.log_mel import window_log_mel
+from avscli.datatypes import (
+    AnalysedFrame,
+    AudioTrack,
+    Clip,
+    FrameStamp,
+    NetworkSpec,
+)
+from avscli.preprocess import normalised, prepare
+
+SPEC = NetworkSpec(
+    network="any",
+    task="binary",
+    clip_length=4,
+    seconds_per_step=1.0,
+    frame_size_hw=(32, 64),
+    pixel_mean=(0.485, 0.456, 0.406),
+    pixel_std=(0.229, 0.224, 0.225),
+    resize_mode="squash",
+    num_classes=1,
+    class_names=("sounding_object",),
+    padding="repeat_last",
+)
+ZEROS = dataclasses.replace(SPEC, padding="zeros_with_flag")
+
+
+def make_clip(*, num_valid: int = 4, amplitude: float = 0.5, seed: int = 0) -> Clip:
+    rng = np.random.default_rng(seed)
+    stamps = [FrameStamp(i * 30, i * 30, float(i)) for i in range(num_valid)]
+    tone = amplitude * np.sin(2 * np.pi * 440.3 * np.arange(6 * 16_000) / 16_000)
+    return Clip(
+        frames=rng.integers(0, 256, (4, 3, 32, 64), np.uint8),
+        analysed=tuple(AnalysedFrame(s, i) for i, s in enumerate(stamps)),
+        audio=AudioTrack(tone.astype(np.float32), 16_000, -1.0),
+        valid=np.arange(4) < num_valid,
+    )
+
+
+def test_a_batch_has_the_shapes_and_types_that_networks_take() -> None:
+    batch = prepare([make_clip(), make_clip(num_valid=2, seed=1)], SPEC)
+    assert batch.inputs.frames.shape == (2, 4, 3, 32, 64)
+    assert batch.inputs.log_mel.shape == (2, 4, 1, 96, 64)
+    assert batch.inputs.frames.dtype == batch.inputs.log_mel.dtype == torch.float32
+    assert batch.inputs.valid.tolist() == [[True] * 4, [True, True, False, False]]
+    assert batch.levels_dbfs.shape == (2, 4)
+
+
+def test_pixels_are_scaled_then_normalised_per_channel() -> None:
+    pixels = torch.zeros(3, 1, 2, dtype=torch.uint8)
+    pixels[..., 1] = 255
+    expected = [[(v - m) / s for v in (0.0, 1.0)] for m, s in zip(*pixel_statistics(), strict=True)]
+    torch.testing.assert_close(normalised(pixels, SPEC)[:, 0], torch.tensor(expected))
+
+
+def pixel_statistics() -> tuple[tuple[float, ...], tuple[float, ...]]:
+    return SPEC.pixel_mean, SPEC.pixel_std
+
+
+def test_each_step_hears_the_window_centred_on_its_frame() -> None:
+    clip = make_clip()
+    around_two_seconds = clip.audio.samples[3 * 16_000 - 7800 : 3 * 16_000 + 7800]
+    log_mel = prepare([clip], SPEC).inputs.log_mel[0, 2]
+    torch.testing.assert_close(log_mel, window_log_mel(around_two_seconds))
+
+
+def test_levels_are_those_of_the_windows() -> None:
+    levels = prepare([make_clip(amplitude=0.5, num_valid=3)], SPEC).levels_dbfs[0]
+    np.testing.assert_allclose(levels[:3], 20 * math.log10(0.5 / math.sqrt(2)), atol=0.01)
+    assert levels[3] == -math.inf
+
+
+def test_digital_silence_is_log_one_hundredth_and_minus_infinity() -> None:
+    batch = prepare([make_clip(amplitude=0.0)], SPEC)
+    torch.testing.assert_close(batch.inputs.log_mel, torch.full((1, 4, 1, 96, 64), math.log(0.01)))
+    assert (batch.levels_dbfs == -np.inf).all()
+
+
+def test_repeating_padding_copies_the_last_valid_step_whatever_the_clip_holds_there() -> None:
+    inputs = prepare([make_clip(num_valid=2)], SPEC).inputs
+    for steps in (inputs.frames[0], inputs.log_mel[0]):
+        torch.testing.assert_close(steps[2:], steps[1].expand(2, *steps[1].shape))
+        assert not torch.equal(steps[0], steps[1])
+
+
+def test_zero_padding_is_zero_in_the_network_input_not_in_the_sound() -> None:
+    inputs = prepare([make_clip(num_valid=2)], ZEROS).inputs
+    assert not inputs.frames[0, 2:].any()
+    assert not inputs.log_mel[0, 2:].any()
+    torch.testing.assert_close(
+        inputs.frames[0, :2], prepare([make_clip(num_valid=2)], SPEC).inputs.frames[0, :2]
+    )
+
+
+def test_a_batch_is_its_clips_one_by_one() -> None:
+    clips = [make_clip(seed=1), make_clip(num_valid=3, seed=2, amplitude=0.1)]
+    together = prepare(clips, SPEC)
+    for index, clip in enumerate(clips):
+        alone = prepare([clip], SPEC)
+        torch.testing.assert_close(together.inputs.frames[index], alone.inputs.frames[0])
+        torch.testing.assert_close(together.inputs.log_mel[index], alone.inputs.log_mel[0])
+        np.testing.assert_array_equal(together.levels_dbfs[index], alone.levels_dbfs[0])
+
+
+def test_a_clip_of_padding_only_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one valid step"):
+        prepare([make_clip(num_valid=0)], SPEC)
