@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from torch import Tensor
 
-    from torch import Tensor, nn
-
-    from avscli.datatypes import NetworkInput, NetworkOutput, NetworkSpec
+    from avscli.datatypes import CheckpointInfo, NetworkInput, NetworkOutput, NetworkSpec
 
 
 class AVSNetwork(Protocol):
@@ -17,20 +15,17 @@ class AVSNetwork(Protocol):
 
     Implementations are ``torch.nn.Module``; constructors never read files and never pick a
     device (`avscli.checkpoints.load_network` does both).
+
+    Attributes:
+        spec: what the network expects and promises.
+        checkpoint: where its weights came from; None before any were loaded.
     """
 
     spec: NetworkSpec
+    checkpoint: CheckpointInfo | None
 
     def __call__(self, inputs: NetworkInput) -> NetworkOutput:
         """Run the network; see `NetworkOutput` for shapes."""
-        ...
-
-    def eval(self) -> nn.Module:
-        """Switch to inference statistics."""
-        ...
-
-    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
-        """Iterate over the weights."""
         ...
 
     def state_dict(self) -> dict[str, Tensor]:

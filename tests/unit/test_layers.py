@@ -18,7 +18,7 @@ LAYERS = [
     {"config"},
     {"media", "audio", "metrics", "masks"},
     {"networks", "datasets", "outputs", "preprocess", "postprocess"},
-    {"checkpoints"},
+    {"checkpoints", "devices"},
     {"pipeline"},
     {"evaluation"},
     {"training", "batch", "review", "exports", "demo", "doctor"},

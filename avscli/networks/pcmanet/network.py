@@ -24,7 +24,7 @@ from avscli.networks.pcmanet.modules import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from avscli.datatypes import NetworkInput, NetworkSpec
+    from avscli.datatypes import CheckpointInfo, NetworkInput, NetworkSpec
 
 STAGES = (1, 2, 3, 4)  # fine to coarse; strides 4, 8, 16, 32
 
@@ -52,6 +52,7 @@ class PCMANet(nn.Module):
     ) -> None:
         super().__init__()
         self.spec = spec
+        self.checkpoint: CheckpointInfo | None = None
         settings = spec.architecture
         C = int(settings["channels"])
         official = settings["variant"] == "official"

@@ -1,0 +1,262 @@
+"""Networks from and to files: safetensors with their spec inside, hashes, goldens, the index.
+
+A checkpoint is ``<name>.safetensors``; its metadata key ``avscli`` holds JSON with everything
+needed to rebuild the network. Beside a shipped one lies ``<name>.golden.safetensors``: an input
+and the logits it must give, so that any machine can check itself.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import tomllib
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from avscli.datatypes import CheckpointInfo, NetworkInput, NetworkSpec
+from avscli.errors import UnknownNetworkError, WeightsError
+from avscli.networks.registry import build_network
+from avscli.networks.state_dicts import load_strictly
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
+
+    from avscli.networks.contract import AVSNetwork
+
+FORMAT_VERSION = 1
+GOLDEN_TOLERANCE = 2e-3  # largest logit difference between machines in float32
+_METADATA_KEY = "avscli"
+
+
+@dataclass(frozen=True, slots=True)
+class ShippedCheckpoint:
+    """One entry of ``weights/index.toml``."""
+
+    name: str
+    file: str
+    sha256: str
+    num_bytes: int
+    licence: str
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What `verify` found out about one checkpoint on this machine."""
+
+    name: str
+    sha256_matches: bool
+    max_logit_difference: float
+    passed: bool
+
+
+def weights_folder() -> Path:
+    """Return the folder of shipped weights: inside the wheel, or beside the package."""
+    packaged = Path(str(resources.files("avscli") / "_weights"))
+    return packaged if packaged.is_dir() else packaged.parent.parent / "weights"
+
+
+def list_shipped() -> list[ShippedCheckpoint]:
+    """Return the shipped checkpoints in index order.
+
+    Raises:
+        WeightsError: the index is missing or malformed.
+    """
+    path = weights_folder() / "index.toml"
+    try:
+        index = tomllib.loads(path.read_text(encoding="utf-8"))
+        return [ShippedCheckpoint(name=name, **entry) for name, entry in index.items()]
+    except (OSError, tomllib.TOMLDecodeError, TypeError) as err:
+        raise WeightsError(
+            f"cannot read the index of shipped weights {path}: {err}",
+            hint="reinstall avscli",
+        ) from err
+
+
+def find_checkpoint(name_or_path: str) -> Path:
+    """Return the file of a shipped name or of a path.
+
+    Raises:
+        UnknownNetworkError: neither a shipped name nor an existing file.
+    """
+    path = Path(name_or_path)
+    if path.suffix == ".safetensors" or path.is_file():
+        if path.is_file():
+            return path
+        raise UnknownNetworkError(f"no checkpoint file {path}", hint="see: avs models list")
+    shipped = {entry.name: entry for entry in list_shipped()}
+    if name_or_path not in shipped:
+        close = difflib.get_close_matches(name_or_path, shipped) or sorted(shipped)
+        raise UnknownNetworkError(
+            f"no weights named {name_or_path!r}",
+            hint=f"known: {', '.join(close)}; or give the path of a .safetensors file",
+        )
+    return weights_folder() / shipped[name_or_path].file
+
+
+def read_info(path: Path) -> CheckpointInfo:
+    """Read a checkpoint's metadata and hash without building its network.
+
+    Raises:
+        WeightsError: unreadable, not safetensors, or without our metadata.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata = (file.metadata() or {}).get(_METADATA_KEY)
+            count = sum(
+                torch.Size(file.get_slice(key).get_shape()).numel()
+                for key in file.keys()  # noqa: SIM118
+            )
+        if metadata is None:
+            raise WeightsError(
+                f"{path} is a safetensors file, but not an avscli checkpoint",
+                hint="published .pth files enter through: avs models convert",
+            )
+        return _parse_info(json.loads(metadata), sha256_of(path), count)
+    except (OSError, SafetensorError) as err:
+        raise WeightsError(
+            f"{path} cannot be read as safetensors: {err}",
+            hint="published .pth files enter through: avs models convert",
+        ) from err
+    except (KeyError, TypeError, ValueError) as err:
+        raise WeightsError(f"{path}: the metadata is malformed: {err}") from err
+
+
+def load_network(name_or_path: str = "pcmanet-mini", device: str = "cpu") -> AVSNetwork:
+    """Load a network in evaluation mode.
+
+    Args:
+        name_or_path: a shipped name (``avs models list``) or a .safetensors path.
+        device: where to put it: ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+
+    Returns:
+        The network, float32, with its ``checkpoint`` filled in.
+
+    Raises:
+        UnknownNetworkError: no such name or file.
+        WeightsError: damaged file, or a shipped file whose hash differs from the index.
+        CheckpointMismatchError: the tensors do not fit the network the metadata names.
+    """
+    path = find_checkpoint(name_or_path)
+    info = read_info(path)
+    for entry in list_shipped() if name_or_path == info.name else []:
+        if entry.name == info.name and entry.sha256 != info.sha256:
+            raise WeightsError(
+                f"{path} is damaged: sha256 {info.sha256[:12]}…, expected {entry.sha256[:12]}…",
+                hint="reinstall avscli",
+            )
+    network = build_network(info.spec)
+    with safe_open(str(path), framework="pt") as file:
+        state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    module = cast("nn.Module", network)
+    load_strictly(module, state, source=str(path))
+    network.checkpoint = info
+    module.eval().requires_grad_(False).to(device)
+    return network
+
+
+def save_checkpoint(path: Path, state: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
+    """Write weights (stored as float16) and metadata, whole or not at all.
+
+    Args:
+        path: the .safetensors file to write.
+        state: a network's state dict.
+        info: ``name``, ``spec`` (NetworkSpec), ``trained_on``, ``scores``, ``licence``, ``source``.
+    """
+    spec: NetworkSpec = info["spec"]
+    metadata = {"format_version": FORMAT_VERSION, **info, "spec": spec.to_json()}
+    tensors = {
+        k: (v.half() if v.dtype == torch.float32 else v).contiguous() for k, v in state.items()
+    }
+    partial = path.with_name(path.name + ".partial")
+    save_file(tensors, str(partial), metadata={_METADATA_KEY: json.dumps(metadata)})
+    partial.replace(path)
+
+
+def golden_path(checkpoint: Path) -> Path:
+    """Return where a checkpoint's golden lies."""
+    return checkpoint.with_name(checkpoint.stem + ".golden.safetensors")
+
+
+def write_golden(checkpoint: Path, inputs: NetworkInput) -> None:
+    """Store an input and the logits a checkpoint gives for it on this machine's CPU."""
+    network = load_network(str(checkpoint))
+    with torch.inference_mode():
+        logits = network(inputs).logits
+    tensors = {
+        "frames": inputs.frames.half(),
+        "log_mel": inputs.log_mel.half(),
+        "valid": inputs.valid,
+        "logits": logits,
+    }
+    save_file({k: v.contiguous() for k, v in tensors.items()}, str(golden_path(checkpoint)))
+
+
+def read_golden(checkpoint: Path) -> tuple[NetworkInput, Tensor]:
+    """Return the stored input and logits [B, T, C, h, w].
+
+    Raises:
+        WeightsError: there is no golden beside the checkpoint.
+    """
+    path = golden_path(checkpoint)
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            frames, log_mel = (file.get_tensor(k).float() for k in ("frames", "log_mel"))
+            return NetworkInput(frames, log_mel, file.get_tensor("valid")), file.get_tensor(
+                "logits"
+            )
+    except (OSError, SafetensorError) as err:
+        raise WeightsError(f"no golden to verify with at {path}: {err}") from err
+
+
+def verify(name_or_path: str, device: str = "cpu") -> Verification:
+    """Check a checkpoint's hash against the index and its logits against the golden.
+
+    Raises:
+        WeightsError: unreadable file, or no golden beside it.
+    """
+    path = find_checkpoint(name_or_path)
+    info = read_info(path)
+    expected = {entry.name: entry.sha256 for entry in list_shipped()}.get(info.name, info.sha256)
+    inputs, logits = read_golden(path)
+    network = load_network(str(path), device)
+    with torch.inference_mode():
+        difference = float((network(inputs.to(device)).logits.cpu() - logits).abs().max())
+    matches = expected == info.sha256
+    return Verification(
+        info.name, matches, difference, passed=matches and difference <= GOLDEN_TOLERANCE
+    )
+
+
+def sha256_of(path: Path) -> str:
+    """Return a file's sha256 as 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _parse_info(metadata: Mapping[str, Any], sha256: str, num_parameters: int) -> CheckpointInfo:
+    version = metadata["format_version"]
+    if version != FORMAT_VERSION:
+        raise WeightsError(
+            f"checkpoint format {version} is newer than this avscli reads ({FORMAT_VERSION})",
+            hint="upgrade avscli",
+        )
+    return CheckpointInfo(
+        name=metadata["name"],
+        sha256=sha256,
+        num_parameters=num_parameters,
+        spec=NetworkSpec.from_json(metadata["spec"]),
+        trained_on=tuple(metadata["trained_on"]),
+        scores=metadata["scores"],
+        licence=metadata["licence"],
+        source=metadata["source"],
+    )

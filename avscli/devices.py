@@ -1,0 +1,204 @@
+"""Where and in which arithmetic a network runs, found out before the first frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from avscli.datatypes import NetworkInput, NetworkOutput
+from avscli.errors import DeviceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from avscli.config import DevicePrecision
+    from avscli.networks.contract import AVSNetwork
+
+Precision = Literal["fp32", "bf16", "fp16"]
+GOLDEN_IOU = 0.99  # a faster arithmetic must give these masks, or it is not used
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_FALLBACKS = ("cuda", "mps", "cpu")
+_CLIPS_PER_PASS = {"cuda": 16, "mps": 8, "cpu": 4}
+
+
+@dataclass(slots=True)
+class Runtime:
+    """A network on its device, and how many clips it takes at once.
+
+    Attributes:
+        batch_clips: halved when the device runs out of memory.
+    """
+
+    network: AVSNetwork
+    device: str
+    precision: Precision
+    batch_clips: int
+    warn: Callable[[str], None]
+
+    def forward(self, inputs: NetworkInput) -> NetworkOutput:
+        """Run a batch; outputs are float32 on the CPU.
+
+        A batch that does not fit is split, and later batches stay that small.
+
+        Raises:
+            DeviceError: not even one clip fits.
+        """
+        num_clips = len(inputs.valid)
+        if num_clips > self.batch_clips:
+            return self._in_parts(inputs)
+        try:
+            return _run(self.network, inputs, self.device, self.precision)
+        except torch.OutOfMemoryError as err:
+            if num_clips == 1:
+                raise DeviceError(
+                    f"{self.device} has not enough memory for one clip: {err}",
+                    hint="try --precision bf16, or --device cpu",
+                ) from err
+        self.batch_clips = max(1, num_clips // 2)
+        torch.cuda.empty_cache()
+        self.warn(f"{self.device} ran out of memory; going on with {self.batch_clips} clips a pass")
+        return self._in_parts(inputs)
+
+    def _in_parts(self, inputs: NetworkInput) -> NetworkOutput:
+        size = self.batch_clips
+        parts = [
+            self.forward(
+                NetworkInput(
+                    inputs.frames[i : i + size],
+                    inputs.log_mel[i : i + size],
+                    inputs.valid[i : i + size],
+                )
+            )
+            for i in range(0, len(inputs.valid), size)
+        ]
+        stages = zip(*(part.stage_logits for part in parts), strict=True)
+        return NetworkOutput(
+            tuple(torch.cat(stage) for stage in stages),
+            torch.cat([part.selected for part in parts]),
+        )
+
+
+def choose_device(wanted: str, warn: Callable[[str], None]) -> str:
+    """Return the device to use, after a small computation succeeded on it.
+
+    Args:
+        wanted: ``auto`` takes the first of cuda, mps, cpu that works; anything else is meant.
+        warn: told once when an accelerator is present and does not work.
+
+    Raises:
+        DeviceError: an explicitly named device is unknown, absent or failing.
+    """
+    if wanted != "auto":
+        if wanted.split(":")[0] not in _FALLBACKS:
+            raise DeviceError(
+                f"unknown device {wanted!r}", hint="use auto, cpu, cuda, cuda:N or mps"
+            )
+        problem = _problem_with(wanted)
+        if problem:
+            raise DeviceError(
+                f"device {wanted} cannot be used: {problem}", hint="try --device auto"
+            )
+        return wanted
+    for device in _FALLBACKS[:-1]:
+        if not _is_present(device):
+            continue
+        problem = _problem_with(device)
+        if problem is None:
+            return device
+        warn(f"{device} is present but cannot be used ({problem}); running on the CPU")
+    return "cpu"
+
+
+def choose_precision(
+    wanted: DevicePrecision, device: str, golden_iou: Callable[[Precision], float]
+) -> Precision:
+    """Resolve ``auto``: bf16 on CUDA; on a CPU with bf16 units where the golden masks agree.
+
+    Args:
+        wanted: as asked for on the command line.
+        device: a device that works.
+        golden_iou: gives the IoU of this device's golden masks in some precision with the
+            stored ones.
+    """
+    if wanted != "auto":
+        return wanted
+    if device.startswith("cuda"):
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    if device == "cpu" and _cpu_has_bf16() and golden_iou("bf16") >= GOLDEN_IOU:
+        return "bf16"
+    return "fp32"
+
+
+def start(
+    network: AVSNetwork,
+    device: str,
+    *,
+    precision: DevicePrecision = "auto",
+    batch_clips: int | None = None,
+    golden: tuple[NetworkInput, Tensor] | None = None,
+    warn: Callable[[str], None],
+) -> Runtime:
+    """Put together a runtime for a network that already lies on its device.
+
+    Args:
+        network: loaded, in evaluation mode.
+        device: where it lies; it works (`choose_device`).
+        precision: ``auto`` needs the golden to leave fp32 on a CPU.
+        batch_clips: clips per pass; None chooses by device.
+        golden: the checkpoint's stored input and logits, when it has them.
+        warn: told once when memory runs out.
+    """
+
+    def golden_iou(candidate: Precision) -> float:
+        if golden is None:
+            return 0.0
+        inputs, stored = golden
+        logits = _run(network, inputs, device, candidate).logits
+        return _mask_iou(logits, stored, network.spec.threshold)
+
+    chosen = choose_precision(precision, device, golden_iou)
+    clips = batch_clips or max(1, _CLIPS_PER_PASS[device.split(":")[0]] // network.spec.clip_length)
+    return Runtime(network, device, chosen, clips, warn)
+
+
+def _mask_iou(logits: Tensor, stored: Tensor, threshold: float) -> float:
+    ours, theirs = logits.sigmoid() >= threshold, stored.sigmoid() >= threshold
+    union = (ours | theirs).sum()
+    return float((ours & theirs).sum() / union) if union else 1.0
+
+
+def _is_present(device: str) -> bool:
+    if device == "cuda":
+        return torch.cuda.is_available()
+    return torch.backends.mps.is_available()
+
+
+def _problem_with(device: str) -> str | None:
+    """Multiply two small matrices there; return why that failed, None when it did not."""
+    try:
+        ones = torch.ones(8, 8, device=device)
+        return None if float((ones @ ones).sum()) == 512.0 else "it computes wrong numbers"
+    except (RuntimeError, AssertionError) as err:  # torch says "not compiled with CUDA" so
+        return str(err).splitlines()[0]
+
+
+def _cpu_has_bf16() -> bool:
+    # torch tells CPU features only through names it may change; without them we stay in fp32.
+    features = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return bool(features.get("avx512_bf16") or features.get("amx_bf16"))
+
+
+def _run(network: AVSNetwork, inputs: NetworkInput, device: str, precision: str) -> NetworkOutput:
+    kind = device.split(":")[0]
+    with (
+        torch.inference_mode(),
+        torch.autocast(kind, _DTYPES[precision], enabled=precision != "fp32"),
+    ):
+        output = network(inputs.to(device))
+    return NetworkOutput(
+        tuple(stage.float().cpu() for stage in output.stage_logits), output.selected.float().cpu()
+    )
