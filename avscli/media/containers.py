@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import stat
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,6 +18,7 @@ from avscli.errors import MediaError
 
 _PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 FrameT = TypeVar("FrameT", av.VideoFrame, av.AudioFrame)
+_CLOCK_FALL_SECONDS = 1  # larger than any reordering of packets within one recording
 Warn = Callable[[str], None]
 
 
@@ -89,6 +92,37 @@ def decoded_frames(
                 yield frame
 
 
+def readable_packets(container: InputContainer) -> Iterator[av.Packet[Stream]]:
+    """Yield the packets of all streams on one time line that never falls back.
+
+    Recordings joined end to end (common with .ts) start their clock anew in the middle. All
+    streams move on by what the first of them fell, so picture and sound stay together, but each
+    from its own fall on, because packets of both parts alternate around the seam::
+
+        read, picture   0 1 2 3 . . 4 0 1 2       handed out   0 1 2 3 . . 4 5 6 7
+        read, sound     0 1 2 3 4 0 . 1 2 3                    0 1 2 3 4 5 . 6 7 8
+    """
+    shifts = [Fraction(0)]
+    part, ends = Counter[int](), dict[int, Fraction]()
+    for packet in container.demux():
+        if packet.dts is not None:
+            base, ours = packet.time_base, packet.stream_index
+            fallen = ends.get(ours, Fraction(0)) - packet.dts * base
+            if ours in ends and fallen > _CLOCK_FALL_SECONDS:
+                part[ours] += 1
+                if part[ours] == len(shifts):
+                    shifts.append(shifts[-1] + fallen)
+            ends[ours] = (packet.dts + (packet.duration or 0)) * base
+            _move(packet, round(shifts[part[ours]] / base))
+        yield packet
+
+
+def _move(packet: av.Packet[Stream], ticks: int) -> None:
+    if ticks and packet.dts is not None:
+        packet.dts += ticks
+        packet.pts = None if packet.pts is None else packet.pts + ticks
+
+
 def _require_regular_file(path: Path) -> None:
     try:
         status = path.stat()
@@ -111,7 +145,7 @@ def _readable_packets(
     container: InputContainer, stream: Stream, on_damage: Callable[[], None]
 ) -> Iterator[av.Packet[Stream]]:
     try:
-        yield from container.demux()
+        yield from readable_packets(container)
     except av.FFmpegError:
         # What follows in a damaged container cannot be found; an empty packet makes the decoder
         # hand out the frames it still holds.

@@ -1,0 +1,131 @@
+"""The frames of a range of a file, in order, each with its place on the time line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+from av.stream import Stream
+
+from avscli.config import ReadOptions
+from avscli.datatypes import FrameStamp, MediaInfo
+from avscli.errors import MediaError, UsageError
+from avscli.media.containers import Warn, decoded_frames, open_input, video_stream
+
+_SLACK_SECONDS, _SLACK_SHARE = 1.0, 0.02
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StampedImage:
+    """A decoded frame as stored: not rotated, in the source's size and pixel format.
+
+    Attributes:
+        image: the decoder's frame; copy before changing it.
+        stamp: its place in the source.
+        seconds_in: time since the first video frame of the file.
+    """
+
+    image: av.VideoFrame
+    stamp: FrameStamp
+    seconds_in: float
+
+
+class FrameReader:
+    """Iterate once over the frames of a range.
+
+    Every frame from the file's first is decoded, so that `FrameStamp.index` is right whatever the
+    range is. Stamps strictly increase: a frame without a timestamp follows the one before by the
+    nominal frame duration, one that repeats a timestamp by a tick of the time base.
+
+    Attributes:
+        time_base: seconds per unit of ``stamp.pts``; set before the first frame is handed out.
+        truncated: True once the file turned out to end well before its declared length.
+    """
+
+    def __init__(self, media: MediaInfo, options: ReadOptions, on_warning: Warn) -> None:
+        self._media, self._options, self._warn = media, options, on_warning
+        self._damaged = False
+        self._last_packet_end = Fraction(0)
+        self.time_base = Fraction(0)
+        self.truncated = False
+
+    def __iter__(self) -> Iterator[StampedImage]:
+        """Decode.
+
+        Raises:
+            MediaError: not one frame can be decoded.
+            UsageError: the range holds no frame.
+        """
+        start = self._options.start_seconds or 0.0
+        end = self._options.end_seconds
+        seconds_in, num_in_range = 0.0, 0
+        with open_input(self._media.path) as container:
+            stream = video_stream(container, self._media.path)
+            for image in self._stamped(container, stream):
+                seconds_in = image.seconds_in
+                if end is not None and seconds_in >= end:
+                    break
+                if seconds_in >= start:
+                    num_in_range += 1
+                    yield image
+            else:
+                self._check_end(container)
+        if num_in_range == 0:
+            raise UsageError(
+                f"no frame of {self._media.path} lies in the range from {start:g} s"
+                + (f" to {end:g} s" if end is not None else ""),
+                hint=f"the last frame read starts {seconds_in:.3f} s after the first",
+            )
+
+    def _stamped(
+        self, container: av.container.InputContainer, stream: av.VideoStream
+    ) -> Iterator[StampedImage]:
+        assert stream.time_base is not None
+        self.time_base = stream.time_base
+        step = max(round(1 / (self._media.frame_rate or 25) / stream.time_base), 1)
+        first = last = None
+        images = decoded_frames(
+            container, stream, av.VideoFrame, on_damage=self._on_damage, on_packet=self._on_packet
+        )
+        for index, image in enumerate(images):
+            pts = image.pts
+            if pts is None:
+                pts = stream.start_time or 0 if last is None else last + step
+            last = pts = pts if last is None else max(pts, last + 1)
+            first = pts if first is None else first
+            stamp = FrameStamp(index, pts, float(pts * self.time_base))
+            yield StampedImage(image, stamp, float((pts - first) * self.time_base))
+        if last is None:
+            raise MediaError(
+                f"no frame of {self._media.path} can be decoded",
+                hint="the file is damaged or cut off; copy it again from its source",
+            )
+
+    def _on_damage(self) -> None:
+        if not self._damaged:
+            self._damaged = True
+            near = float(self._last_packet_end)
+            self._warn(
+                f"{self._media.path.name}: damaged pictures near {near:.1f} s; "
+                "what could be decoded is used"
+            )
+
+    def _on_packet(self, packet: av.Packet[Stream]) -> None:
+        time = packet.pts if packet.pts is not None else packet.dts
+        if time is not None:
+            end = (time + (packet.duration or 0)) * packet.time_base
+            self._last_packet_end = max(self._last_packet_end, end)
+
+    def _check_end(self, container: av.container.InputContainer) -> None:
+        if not container.duration:
+            return
+        declared = ((container.start_time or 0) + container.duration) / av.time_base
+        missing = declared - float(self._last_packet_end)
+        if missing > max(_SLACK_SECONDS, _SLACK_SHARE * container.duration / av.time_base):
+            self.truncated = True
+            self._warn(
+                f"{self._media.path.name}: truncated, ends at {float(self._last_packet_end):.1f} s "
+                f"of declared {declared:.1f} s"
+            )
