@@ -36,6 +36,12 @@ class SameConv(nn.Conv2d):
         )
         self.pads_after = stride == 2 and kernel_size == 3
 
+    def reset_parameters(self) -> None:
+        """Start with He's variance: without normalisation the default one fades with depth."""
+        nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
     def forward(self, x: Tensor) -> Tensor:
         """Convolve [N, C, h, w]; h and w must be even when the stride is 2."""
         return super().forward(F.pad(x, (0, 1, 0, 1)) if self.pads_after else x)

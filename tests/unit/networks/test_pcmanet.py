@@ -1,0 +1,212 @@
+"""The corrected variant: what must change its numbers, and what must not."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from avscli.datatypes import NetworkInput, NetworkSpec
+from avscli.errors import UnknownNetworkError
+from avscli.networks.pcmanet.modules import (
+    AudioVisualGroupAttention,
+    GuidedFusion,
+    QuerySelectedCrossAttention,
+    confidence_induced_mask,
+)
+from avscli.networks.pcmanet.network import PCMANet
+from avscli.networks.registry import build_network, list_networks
+
+SPEC = NetworkSpec(
+    network="pcmanet",
+    task="binary",
+    clip_length=3,
+    seconds_per_step=1.0,
+    frame_size_hw=(64, 64),
+    pixel_mean=(0.5, 0.5, 0.5),
+    pixel_std=(0.5, 0.5, 0.5),
+    resize_mode="keep_aspect",
+    num_classes=1,
+    class_names=("sounding_object",),
+    padding="repeat_last",
+    architecture={
+        "variant": "corrected",
+        "backbone": "mobilenet_v2",
+        "audio_encoder": "mobile_audio",
+        "channels": 32,
+        "avga_heads": 4,
+        "qsca_heads": 4,
+        "null_audio_token": True,
+    },
+)
+
+
+def make_network(spec: NetworkSpec = SPEC) -> PCMANet:
+    torch.manual_seed(0)
+    network = build_network(spec)
+    assert isinstance(network, PCMANet)
+    return network.eval()
+
+
+def make_inputs(B: int = 2, T: int = 3, size_hw: tuple[int, int] = (64, 64)) -> NetworkInput:
+    draw = torch.Generator().manual_seed(7)
+    return NetworkInput(
+        frames=torch.randn(B, T, 3, *size_hw, generator=draw),
+        log_mel=torch.randn(B, T, 1, 96, 64, generator=draw) - 2.0,
+        valid=torch.ones(B, T, dtype=torch.bool),
+    )
+
+
+@pytest.fixture(scope="module")
+def network() -> PCMANet:
+    return make_network()
+
+
+@pytest.mark.parametrize("size_hw", [(64, 64), (96, 64), (32, 160)], ids=str)
+@pytest.mark.parametrize("T", [1, 2, 5])
+def test_any_number_of_frames_and_any_size_divisible_by_32_runs(network, T, size_hw):
+    with torch.inference_mode():
+        output = network(make_inputs(1, T, size_hw))
+    h, w = size_hw
+    shapes = [tuple(stage.shape) for stage in output.stage_logits]
+    assert shapes == [(1, T, 1, h // s, w // s) for s in (4, 8, 16, 32)]
+    assert output.selected.shape == (1, T, 3)
+    assert all(
+        stage.isfinite().all() and stage.dtype == torch.float32 for stage in output.stage_logits
+    )
+
+
+def test_every_parameter_receives_a_gradient():
+    network = make_network().train()
+    output = network(make_inputs())
+    sum(stage.square().mean() for stage in output.stage_logits).backward()
+    without = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    assert without == []
+
+
+def test_permuting_the_frames_of_a_clip_permutes_the_output(network):
+    inputs = make_inputs()
+    order = torch.tensor([2, 0, 1])
+    shuffled = NetworkInput(inputs.frames[:, order], inputs.log_mel[:, order], inputs.valid)
+    with torch.inference_mode():
+        expected = network(inputs).logits[:, order]
+        torch.testing.assert_close(network(shuffled).logits, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_padding_changes_nothing_at_the_valid_steps(network):
+    inputs = make_inputs(1, 2)
+    padded = NetworkInput(
+        torch.cat([inputs.frames, 9.0 * torch.ones(1, 2, 3, 64, 64)], dim=1),
+        torch.cat([inputs.log_mel, torch.zeros(1, 2, 1, 96, 64)], dim=1),
+        torch.tensor([[True, True, False, False]]),
+    )
+    with torch.inference_mode():
+        expected, got = network(inputs).logits, network(padded).logits[:, :2]
+    torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_clip_gives_the_same_alone_and_in_a_batch(network):
+    inputs = make_inputs(3)
+    alone = NetworkInput(inputs.frames[1:2], inputs.log_mel[1:2], inputs.valid[1:2])
+    with torch.inference_mode():
+        expected, got = network(inputs).logits[1:2], network(alone).logits
+    torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_the_sound_of_other_steps_reaches_a_frame(network):
+    inputs = make_inputs(1)
+    changed = inputs.log_mel.clone()
+    changed[:, 2] = 3.0
+    with torch.inference_mode():
+        before = network(inputs).logits[:, 0]
+        after = network(NetworkInput(inputs.frames, changed, inputs.valid)).logits[:, 0]
+    assert (before - after).abs().max() > 1e-4
+
+
+def test_silence_gives_finite_logits(network):
+    inputs = make_inputs()
+    silent = NetworkInput(inputs.frames, torch.full_like(inputs.log_mel, -4.6052), inputs.valid)
+    with torch.inference_mode():
+        assert network(silent).logits.isfinite().all()
+
+
+def test_the_state_dict_round_trips(network):
+    twin = make_network()
+    for parameter in twin.parameters():
+        parameter.data.zero_()
+    twin.load_state_dict(network.state_dict())
+    with torch.inference_mode():
+        torch.testing.assert_close(twin(make_inputs()).logits, network(make_inputs()).logits)
+
+
+def test_an_unknown_network_lists_close_names():
+    with pytest.raises(UnknownNetworkError) as caught:
+        build_network(dataclasses.replace(SPEC, network="pcmanett"))
+    assert "pcmanet" in caught.value.hint
+    assert list_networks() == ["pcmanet"]
+
+
+@pytest.mark.parametrize(
+    ("probability", "is_marked"),
+    [(0.5, True), (0.985, True), (0.995, False), (0.015, True), (0.005, False)],
+)
+def test_cim_marks_exactly_the_unsettled_pixels(probability, is_marked):
+    logits = torch.logit(torch.tensor(probability)).reshape(1, 1, 1, 1)
+    assert bool(confidence_induced_mask(logits, None)) is is_marked
+
+
+def test_cim_never_marks_a_pixel_that_a_coarser_stage_settled():
+    coarser = torch.tensor([[[True, False]]])  # [1, 1, 2]
+    marks = confidence_induced_mask(torch.zeros(1, 1, 2, 4), coarser)
+    assert marks.tolist() == [[[True, True, False, False]] * 2]
+
+
+def test_avga_ignores_the_volume_of_the_audio_features():
+    torch.manual_seed(0)
+    avga = AudioVisualGroupAttention(16, heads=4).eval()
+    avga.audio = torch.nn.Sequential(torch.nn.Linear(16, 4, bias=False), torch.nn.ReLU())
+    visual, audio = torch.rand(2, 16, 5, 5), torch.rand(2, 16)
+    torch.testing.assert_close(avga(visual, audio), avga(visual, 7.0 * audio))
+
+
+def make_qsca(**changes: bool) -> QuerySelectedCrossAttention:
+    torch.manual_seed(0)
+    settings = {"official": False, "null_audio_token": False, "returns_audio": True} | changes
+    return QuerySelectedCrossAttention(16, heads=2, **settings).eval()
+
+
+def test_qsca_equals_torchs_own_attention():
+    qsca = make_qsca()
+    tokens, sound = torch.rand(2, 12, 16), torch.rand(2, 3, 16)
+    valid = torch.tensor([[True, True, True], [True, True, False]])
+    reference = torch.nn.MultiheadAttention(16, 2, bias=False, batch_first=True)
+    with torch.no_grad():
+        reference.in_proj_weight.copy_(
+            torch.cat([qsca.visual_query.weight, qsca.audio_key_value.weight])
+        )
+        reference.out_proj.weight.copy_(torch.eye(16))
+    expected, _ = reference(tokens, sound, sound, key_padding_mask=~valid)
+    torch.testing.assert_close(qsca._ask_audio(tokens, sound, valid), expected)
+
+
+def test_qsca_leaves_unselected_tokens_in_their_places_unchanged():
+    qsca = make_qsca()
+    with torch.no_grad():
+        qsca.visual_in.weight.copy_(torch.eye(16))
+        qsca.visual_in.bias.zero_()
+    visual, audio = torch.rand(2, 16, 4, 4), torch.rand(2, 16)
+    nobody = torch.zeros(2, 16, dtype=torch.bool)
+    guide, _ = qsca(visual, audio, (4, 4), torch.ones(1, 2, dtype=torch.bool), nobody)
+    torch.testing.assert_close(guide, visual)
+
+
+def test_qsca_can_decline_when_every_sound_is_padding():
+    qsca = make_qsca(null_audio_token=True)
+    guide, _ = qsca(
+        torch.rand(2, 16, 4, 4), torch.rand(2, 16), (4, 4), torch.tensor([[True, False]] * 1), None
+    )
+    assert guide.isfinite().all()
+
+
+def test_the_deepest_fusion_has_no_coarser_input():
+    assert GuidedFusion(16, deepest=True).coarser is None
+    assert GuidedFusion(16, deepest=False).coarser is not None
