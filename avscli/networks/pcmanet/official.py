@@ -7,6 +7,7 @@ is not part of their checkpoints, and clips of a fixed length that is not stored
 from __future__ import annotations
 
 import pickle
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -30,6 +31,18 @@ STRIDE = 32  # of the coarsest stage; frame sides must be multiples of it
 PIXEL_MEAN = (0.485, 0.456, 0.406)
 PIXEL_STD = (0.229, 0.224, 0.225)
 FRAME_SIZE_HW = (224, 224)
+# What torch.load raises on damaged files, found by flipping and cutting bytes of real ones.
+DAMAGE = (
+    AssertionError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    struct.error,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,9 +186,9 @@ def official_spec(form: PublishedForm, clip_length: int) -> NetworkSpec:
 def _read_state_dict(path: str | Path) -> Mapping[str, Tensor]:
     try:
         loaded: object = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as err:
+    except DAMAGE as err:
         raise WeightsError(
-            f"cannot read {path} as a PyTorch checkpoint: {str(err).splitlines()[0]}",
+            f"cannot read {path} as a PyTorch checkpoint: {_first_line(err)}",
             hint="give the .pth file that the authors' training script saved",
         ) from err
     if not isinstance(loaded, Mapping) or not all(isinstance(v, Tensor) for v in loaded.values()):
@@ -184,6 +197,10 @@ def _read_state_dict(path: str | Path) -> Mapping[str, Tensor]:
             hint="save model.state_dict() and nothing else",
         )
     return loaded
+
+
+def _first_line(err: Exception) -> str:
+    return (str(err) or type(err).__name__).splitlines()[0]
 
 
 def _resize(logits: Tensor, size: torch.Size) -> Tensor:
