@@ -116,12 +116,17 @@ def drop_small_regions(label_map: LabelMap, min_share: float) -> LabelMap:
     cleaned = label_map.copy()
     for label in range(1, int(label_map.max(initial=0)) + 1):
         of_class = (label_map == label).view(np.uint8)
+        x, y, width, height = cv2.boundingRect(of_class)
+        if width == 0:
+            continue
+        box = np.s_[y : y + height, x : x + width]
         _, regions, stats, _ = cv2.connectedComponentsWithStats(
-            of_class, connectivity=EIGHT_CONNECTED
+            of_class[box], connectivity=EIGHT_CONNECTED
         )
         too_small = stats[:, cv2.CC_STAT_AREA] < min_share * label_map.size
         too_small[0] = False
-        cleaned[too_small[regions]] = 0
+        if too_small.any():
+            cleaned[box][too_small[regions]] = 0
     return cleaned
 
 
@@ -133,6 +138,11 @@ def num_components(mask: BoolMask) -> int:
     return int(num_labels) - 1
 
 
+def marked_share(label_map: LabelMap) -> float:
+    """Return the share of a [H, W] label map that is not background, 0 … 1."""
+    return cv2.countNonZero(label_map) / label_map.size
+
+
 def mask_iou(first: BoolMask, second: BoolMask) -> float:
     """Return intersection over union of two masks, 1 when both are empty.
 
@@ -142,7 +152,7 @@ def mask_iou(first: BoolMask, second: BoolMask) -> float:
     if first.shape != second.shape:
         raise ValueError(f"masks must be of one size, got {first.shape} and {second.shape}")
     union = np.count_nonzero(first | second)
-    return np.count_nonzero(first & second) / union if union else 1.0
+    return float(np.count_nonzero(first & second) / union) if union else 1.0
 
 
 def encode_mask(mask: BoolMask) -> EncodedMask:

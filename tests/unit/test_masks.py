@@ -13,6 +13,7 @@ from avscli.masks import (
     encode_mask,
     label_map_from_logits,
     logit_cutoff,
+    marked_share,
     mask_iou,
     num_components,
     palette,
@@ -109,6 +110,12 @@ def test_components_are_counted() -> None:
     mask[0, 0] = mask[4, 4] = mask[8, 0] = True
     assert num_components(mask) == 3
     assert num_components(mask[::2, ::2]) == 3, "views with strides count as well"
+
+
+def test_the_marked_share_counts_every_class() -> None:
+    labels = np.zeros((10, 20), np.uint8)
+    labels[0, :10], labels[1, :20] = 1, 70
+    assert marked_share(labels) == 0.15
 
 
 @pytest.mark.parametrize(
