@@ -1,18 +1,61 @@
-"""Fill a network from a state dict, or say exactly why it does not fit."""
+"""Read a state dict and fill a network from it, or say exactly why that cannot be."""
 
 from __future__ import annotations
 
+import pickle
+import struct
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from avscli.errors import CheckpointMismatchError
+import torch
+from torch import Tensor
+
+from avscli.errors import CheckpointMismatchError, WeightsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+    from pathlib import Path
 
-    from torch import Tensor, nn
+    from torch import nn
 
 # Batch norm counts its training batches; nothing reads the count, and old files lack it.
 COUNTER = "num_batches_tracked"
+# What torch.load raises on damaged files, found by flipping and cutting bytes of real ones.
+DAMAGE = (
+    AssertionError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    struct.error,
+)
+
+
+def read_state_dict(path: str | Path) -> Mapping[str, Tensor]:
+    """Read a state dict saved by ``torch.save``, without running code that a file may hold.
+
+    Raises:
+        WeightsError: the file is missing or damaged, or holds anything but named tensors.
+    """
+    try:
+        loaded: object = torch.load(path, map_location="cpu", weights_only=True)
+    except DAMAGE as err:
+        told = (str(err) or type(err).__name__).splitlines()[0]
+        raise WeightsError(
+            f"cannot read {path} as a PyTorch checkpoint: {told}",
+            hint="give the .pth file that a training script saved",
+        ) from err
+    if not isinstance(loaded, Mapping) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in loaded.items()
+    ):
+        raise WeightsError(
+            f"{path} holds {type(loaded).__name__}, not a state dict of tensors",
+            hint="save model.state_dict() and nothing else",
+        )
+    return loaded
 
 
 def load_strictly(network: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:

@@ -252,8 +252,13 @@ class Dangerous:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(Dangerous(), "cannot read"), ([1, 2], "holds list"), ({"epoch": 3}, "holds dict")],
-    ids=["code", "list", "other dict"],
+    [
+        (Dangerous(), "cannot read"),
+        ([1, 2], "holds list"),
+        ({"epoch": 3}, "holds dict"),
+        ({1: torch.ones(1)}, "holds dict"),
+    ],
+    ids=["code", "list", "other dict", "numbered dict"],
 )
 def test_a_file_without_a_state_dict_is_refused(
     tmp_path: Path, content: object, message: str

@@ -6,8 +6,6 @@ is not part of their checkpoints, and clips of a fixed length that is not stored
 
 from __future__ import annotations
 
-import pickle
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,9 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from avscli.datatypes import NetworkSpec
-from avscli.errors import UsageError, WeightsError
+from avscli.errors import UsageError
 from avscli.networks.pcmanet.adapter import build
 from avscli.networks.pcmanet.remap import PublishedForm, infer_form, read_published, to_our_keys
+from avscli.networks.state_dicts import read_state_dict
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,18 +30,6 @@ STRIDE = 32  # of the coarsest stage; frame sides must be multiples of it
 PIXEL_MEAN = (0.485, 0.456, 0.406)
 PIXEL_STD = (0.229, 0.224, 0.225)
 FRAME_SIZE_HW = (224, 224)
-# What torch.load raises on damaged files, found by flipping and cutting bytes of real ones.
-DAMAGE = (
-    AssertionError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    pickle.UnpicklingError,
-    struct.error,
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,7 +131,7 @@ def load_official(
     if isinstance(state_dict_or_path, Mapping):
         state = state_dict_or_path
     else:
-        state = _read_state_dict(state_dict_or_path)
+        state = read_state_dict(state_dict_or_path)
     published = read_published(state)
     network = build(official_spec(infer_form(published), clip_length))
     own = network.state_dict()
@@ -158,7 +145,7 @@ def official_spec(form: PublishedForm, clip_length: int) -> NetworkSpec:
     Class names of the 71-class form are not in the checkpoints, so they are numbers here.
     """
     semantic = form.num_classes > 1
-    numbered = tuple(f"class {index}" for index in range(1, form.num_classes))
+    numbered = tuple(f"class_{index}" for index in range(1, form.num_classes))
     return NetworkSpec(
         network="pcmanet",
         task="semantic" if semantic else "binary",
@@ -169,7 +156,7 @@ def official_spec(form: PublishedForm, clip_length: int) -> NetworkSpec:
         pixel_std=PIXEL_STD,
         resize_mode="squash",
         num_classes=form.num_classes,
-        class_names=("background", *numbered) if semantic else ("sounding object",),
+        class_names=("background", *numbered) if semantic else ("sounding_object",),
         padding="zeros_with_flag" if semantic else "repeat_last",
         architecture={
             "variant": "official",
@@ -181,26 +168,6 @@ def official_spec(form: PublishedForm, clip_length: int) -> NetworkSpec:
             "null_audio_token": False,
         },
     )
-
-
-def _read_state_dict(path: str | Path) -> Mapping[str, Tensor]:
-    try:
-        loaded: object = torch.load(path, map_location="cpu", weights_only=True)
-    except DAMAGE as err:
-        raise WeightsError(
-            f"cannot read {path} as a PyTorch checkpoint: {_first_line(err)}",
-            hint="give the .pth file that the authors' training script saved",
-        ) from err
-    if not isinstance(loaded, Mapping) or not all(isinstance(v, Tensor) for v in loaded.values()):
-        raise WeightsError(
-            f"{path} holds {type(loaded).__name__}, not a state dict of tensors",
-            hint="save model.state_dict() and nothing else",
-        )
-    return loaded
-
-
-def _first_line(err: Exception) -> str:
-    return (str(err) or type(err).__name__).splitlines()[0]
 
 
 def _resize(logits: Tensor, size: torch.Size) -> Tensor:
