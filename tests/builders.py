@@ -139,6 +139,8 @@ def make_video(
     )
     waveforms = [audio] if callable(audio) else list(audio or [])
     options = {"movflags": "+faststart"} if faststart else {}
+    if min(start_offset_seconds, audio_start_seconds) < 0:
+        options["avoid_negative_ts"] = "disabled"  # only .ts then shows times before zero
     with av.open(str(path), "w", options=options) as container:
         video = container.add_stream(
             codec, rate=Fraction(fps), options=_encoder(codec, b_frames, interlaced)

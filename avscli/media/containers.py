@@ -80,7 +80,7 @@ def decoded_frames(
         on_packet: called for every packet of every stream as it is read.
     """
     stream.codec_context.thread_type = "AUTO"
-    for packet in _readable_packets(container, stream, on_damage):
+    for packet in readable_packets(container, on_damage):
         if on_packet is not None:
             on_packet(packet)
         if packet.stream_index != stream.index:
@@ -92,7 +92,9 @@ def decoded_frames(
                 yield frame
 
 
-def readable_packets(container: InputContainer) -> Iterator[av.Packet[Stream]]:
+def readable_packets(
+    container: InputContainer, on_damage: Callable[[], None]
+) -> Iterator[av.Packet[Stream]]:
     """Yield the packets of all streams on one time line that never falls back.
 
     Recordings joined end to end (common with .ts) start their clock anew in the middle. All
@@ -101,10 +103,16 @@ def readable_packets(container: InputContainer) -> Iterator[av.Packet[Stream]]:
 
         read, picture   0 1 2 3 . . 4 0 1 2       handed out   0 1 2 3 . . 4 5 6 7
         read, sound     0 1 2 3 4 0 . 1 2 3                    0 1 2 3 4 5 . 6 7 8
+
+    Each stream ends with an empty packet, which makes its decoder hand out what it still holds.
+
+    Args:
+        container: an open file.
+        on_damage: called when the rest of the container cannot be read.
     """
     shifts = [Fraction(0)]
     part, ends = Counter[int](), dict[int, Fraction]()
-    for packet in container.demux():
+    for packet in _demuxed(container, on_damage):
         if packet.dts is not None:
             base, ours = packet.time_base, packet.stream_index
             fallen = ends.get(ours, Fraction(0)) - packet.dts * base
@@ -113,14 +121,15 @@ def readable_packets(container: InputContainer) -> Iterator[av.Packet[Stream]]:
                 if part[ours] == len(shifts):
                     shifts.append(shifts[-1] + fallen)
             ends[ours] = (packet.dts + (packet.duration or 0)) * base
-            _move(packet, round(shifts[part[ours]] / base))
+            move_packet(packet, shifts[part[ours]])
         yield packet
 
 
-def _move(packet: av.Packet[Stream], ticks: int) -> None:
-    if ticks and packet.dts is not None:
-        packet.dts += ticks
-        packet.pts = None if packet.pts is None else packet.pts + ticks
+def move_packet(packet: av.Packet[Stream], seconds: Fraction) -> None:
+    """Move a packet on the time line, by whole ticks of its time base."""
+    ticks = round(seconds / packet.time_base)
+    packet.dts = None if packet.dts is None else packet.dts + ticks
+    packet.pts = None if packet.pts is None else packet.pts + ticks
 
 
 def _require_regular_file(path: Path) -> None:
@@ -141,18 +150,17 @@ def _require_regular_file(path: Path) -> None:
         raise MediaError(f"{path} is empty (0 bytes)", hint="copy or download the file again")
 
 
-def _readable_packets(
-    container: InputContainer, stream: Stream, on_damage: Callable[[], None]
+def _demuxed(
+    container: InputContainer, on_damage: Callable[[], None]
 ) -> Iterator[av.Packet[Stream]]:
     try:
-        yield from readable_packets(container)
+        yield from container.demux()
     except av.FFmpegError:
-        # What follows in a damaged container cannot be found; an empty packet makes the decoder
-        # hand out the frames it still holds.
         on_damage()
-        flush: av.Packet[Stream] = av.Packet()
-        flush.stream = stream
-        yield flush
+        for stream in container.streams:
+            flush: av.Packet[Stream] = av.Packet()
+            flush.stream = stream
+            yield flush
 
 
 def _decoded(packet: av.Packet[Stream], on_damage: Callable[[], None]) -> list[object]:

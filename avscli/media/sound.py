@@ -148,8 +148,10 @@ class _Run:
         self._rate_in, self._rate_out = head.sample_rate, rate_hz
         self._taken = self._given = 0
         # Packed samples: reading the planes of frames with 8 or more planar channels crashes in
-        # PyAV 18 (test_sound.py, 7.1).
-        self._resampler = av.AudioResampler("flt", layout or head.layout, rate_hz)
+        # PyAV 18 (test_sound.py, 7.1). Mixing down to 16 bits: only then does swresample scale its
+        # matrix so that six loud channels do not clip.
+        sample_format = "flt" if layout is None else "s16"
+        self._resampler = av.AudioResampler(sample_format, layout or head.layout, rate_hz)
 
     def is_continued_by(self, frame: av.AudioFrame) -> bool:
         """Say whether `frame` starts where the run has come to, in the same format."""
@@ -173,10 +175,16 @@ class _Run:
     def _chunk(self, frames: list[av.AudioFrame]) -> AudioChunk:
         first = round(self._start * self._rate_out) + self._given
         num_channels = self._resampler.layout.nb_channels
-        packed = [frame.to_ndarray().reshape(-1, num_channels) for frame in frames]
+        packed = [_as_float(frame).reshape(-1, num_channels) for frame in frames]
         samples = np.concatenate([np.empty((0, num_channels), np.float32), *packed]).T
         self._given += samples.shape[1]
         return AudioChunk(first, samples)
+
+
+def _as_float(frame: av.AudioFrame) -> NDArray[np.float32]:
+    values = frame.to_ndarray()
+    scale = 32768 if values.dtype == np.int16 else 1
+    return values.astype(np.float32) / np.float32(scale)
 
 
 def _seconds(frame: av.AudioFrame) -> Fraction | None:

@@ -1,0 +1,310 @@
+"""Re-encode a video with every frame open to blending: `OverlayWriter`."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import av
+from av.stream import Stream
+
+from avscli.config import ReadOptions
+from avscli.datatypes import MediaInfo
+from avscli.errors import MediaError, OutputError
+from avscli.media.audio_packets import Packets, audio_packets, can_copy
+from avscli.media.containers import Warn, move_packet, open_input, video_stream
+from avscli.media.frames import FrameReader, StampedImage
+from avscli.media.planes import OverlayFrame, PlaneMaker
+
+_X264 = {"preset": "veryfast", "crf": "20"}
+_LARGEST_TIMESCALE = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WrittenVideo:
+    """What a finished file must hold.
+
+    Attributes:
+        height, width: coded size, even.
+        times: of the frames in order, in ticks.
+        tick: seconds per tick.
+        has_audio: whether there is an audio stream.
+    """
+
+    height: int
+    width: int
+    times: array[int]
+    tick: Fraction
+    has_audio: bool
+
+
+class OverlayWriter:
+    """Decode a range of a source, hand out its frames for blending, encode them with the sound.
+
+    H.264 (libx264, 8-bit yuv420p, veryfast, crf 20) in an MP4 with its index in front. Frames keep
+    their source timestamps; a source that starts before zero, which MP4 cannot show, is moved to
+    start at zero together with its sound. Rotation is applied to the pixels, the sample aspect
+    ratio kept, an odd side made even by repeating its last row or column. The sound's packets are
+    copied, or encoded as AAC where MP4 players could not read them (`audio_is_copied`). Leaving
+    the ``with`` block finishes the file and checks it by opening it again; leaving it with an
+    error removes the file::
+
+        with OverlayWriter(media, target, options, on_warning) as writer:
+            for frame in writer.frames():
+                blend(frame.y, frame.u, frame.v)
+                writer.write(frame)
+
+    It may be used from any thread, one at a time.
+    """
+
+    def __init__(
+        self, media: MediaInfo, target: Path, options: ReadOptions, on_warning: Warn
+    ) -> None:
+        """Prepare; nothing is opened before the first frame.
+
+        Args:
+            media: a probed file, with the audio track to keep.
+            target: where to write, in an existing folder; the caller renames what is finished.
+            options: the range; the analysis rate does not matter here.
+            on_warning: told about damage, in one line each.
+        """
+        self._media, self._target, self._options, self._warn = media, target, options, on_warning
+        self._frames: Generator[OverlayFrame, None, None] | None = None
+        self._encoder: _Encoder | None = None
+
+    @property
+    def audio_is_copied(self) -> bool:
+        """Whether the sound is the source's own packets rather than AAC made from it."""
+        return can_copy(self._media)
+
+    def __enter__(self) -> Self:
+        """Return the writer."""
+        return self
+
+    def frames(self) -> Iterator[OverlayFrame]:
+        """Return the frames of the range in order, each to be passed to `write` before the next."""
+        self._frames = self._decoded()
+        return self._frames
+
+    def write(self, frame: OverlayFrame) -> None:
+        """Encode one frame from `frames`, with the sound up to it.
+
+        Raises:
+            OutputError: the disk is full or the target cannot be written.
+        """
+        assert self._encoder is not None, "write() takes what frames() yields"
+        frame.pad()
+        self._encoder.encode(frame)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Finish and check the file; after an error remove it.
+
+        Raises:
+            OutputError: finishing failed, or the finished file is not what was written.
+        """
+        if self._frames is not None:
+            self._frames.close()
+        if self._encoder is None:
+            return
+        try:
+            if kind is None:
+                verify_video(self._target, self._encoder.finish())
+        finally:
+            self._encoder.close()
+            if kind is not None:
+                self._target.unlink(missing_ok=True)
+
+    def _decoded(self) -> Generator[OverlayFrame, None, None]:
+        source = FrameReader(self._media, self._options, self._warn)
+        to_planes = PlaneMaker(self._media)
+        for image in source:
+            frame = to_planes(image)
+            if self._encoder is None:
+                clock = _Clock.of(image, source.time_base, self._options)
+                self._encoder = _Encoder(self._media, self._target, frame, clock, self._warn)
+            yield frame
+
+
+def verify_video(path: Path, expected: WrittenVideo) -> None:
+    """Open a finished file again and compare it with what was written to it.
+
+    Raises:
+        OutputError: it cannot be opened, or codec, pixel format, size, timestamps or audio differ.
+    """
+    try:
+        with open_input(path) as container:
+            stream = video_stream(container, path)
+            context = stream.codec_context
+            found = (context.name, context.pix_fmt, context.height, context.width)
+            has_audio = bool(container.streams.audio)
+            packets = list(_times(container.demux(stream), expected.tick))
+    except (MediaError, av.FFmpegError) as err:
+        raise _broken(path, f"it cannot be read back ({err})") from err
+    wanted = ("h264", "yuv420p", expected.height, expected.width)
+    if found != wanted:
+        raise _broken(path, f"it holds {found} instead of {wanted}")
+    if has_audio != expected.has_audio:
+        raise _broken(path, "its sound is missing" if expected.has_audio else "it has sound")
+    if len(packets) != len(expected.times):
+        raise _broken(path, f"it holds {len(packets)} of {len(expected.times)} frames")
+    for number, (is_time, time) in enumerate(zip(sorted(packets), expected.times, strict=True)):
+        if is_time != time:
+            raise _broken(path, f"frame {number} stands at {is_time} instead of {time} ticks")
+
+
+def _times(packets: Iterator[av.Packet[av.VideoStream]], tick: Fraction) -> Iterator[Fraction]:
+    for packet in packets:
+        if packet.pts is not None:
+            yield packet.pts * packet.time_base / tick
+
+
+def _broken(path: Path, reason: str) -> OutputError:
+    return OutputError(
+        f"the video written to {path} is not as it should be: {reason}",
+        hint="check the disk it was written to and run again",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Clock:
+    """How source times become times of the written file, and which sound belongs to it.
+
+    Attributes:
+        tick: the source's video time base.
+        shift: added to every timestamp; positive only where the source starts before zero.
+        sound_from, sound_until: half-open range of source seconds.
+    """
+
+    tick: Fraction
+    shift: Fraction
+    sound_from: float
+    sound_until: float
+
+    @classmethod
+    def of(cls, first: StampedImage, tick: Fraction, options: ReadOptions) -> _Clock:
+        """Return the clock for a range that begins with the frame `first`."""
+        zero = first.stamp.pts_seconds - first.seconds_in
+        start, end = options.start_seconds, options.end_seconds
+        return cls(
+            tick,
+            max(-first.stamp.pts, 0) * tick,
+            -math.inf if start is None else zero + start,
+            math.inf if end is None else zero + end,
+        )
+
+
+class _Encoder:
+    """One output file being written."""
+
+    def __init__(
+        self, media: MediaInfo, target: Path, first: OverlayFrame, clock: _Clock, on_warning: Warn
+    ) -> None:
+        self._target, self._clock = target, clock
+        self._times = array("q")
+        with self._as_output_error():
+            self._file = av.open(
+                f"file:{target}", "w", format="mp4", options=_mp4_options(media, clock.tick)
+            )
+            self._video = self._file.add_stream("libx264", options=_X264)
+            self._configure(media, first.image)
+            self._sound: Packets | None = None
+            if media.audio is not None:
+                self._sound = audio_packets(media, self._file, on_warning)
+        self._next_sound: av.Packet[Stream] | None = None
+
+    def encode(self, frame: OverlayFrame) -> None:
+        """Encode one frame and write what is ready, picture and sound in turn."""
+        shift = round(self._clock.shift / self._clock.tick)
+        image = frame.image
+        image.pts, image.time_base = frame.stamp.pts + shift, self._clock.tick
+        # A decoded frame remembers its type, and x264 would repeat the source's keyframes.
+        image.pict_type = 0
+        with self._as_output_error():
+            self._mux(self._video.encode(image))
+        self._times.append(frame.stamp.pts + shift)
+
+    def finish(self) -> WrittenVideo:
+        """Write what the encoder holds, the rest of the sound, and the index."""
+        with self._as_output_error():
+            self._mux(self._video.encode(None))
+            self._mux_sound(math.inf)
+            self._file.close()
+        context = self._video.codec_context
+        return WrittenVideo(
+            context.height, context.width, self._times, self._clock.tick, self._sound is not None
+        )
+
+    def close(self) -> None:
+        """Close both files, whatever state they are in."""
+        if self._sound is not None:
+            self._sound.close()
+        # Closing an unfinished file writes its index, which fails again on a full disk; the
+        # error that brought us here is already on its way.
+        with suppress(av.FFmpegError, OSError):
+            self._file.close()
+
+    def _configure(self, media: MediaInfo, image: av.VideoFrame) -> None:
+        context = self._video.codec_context
+        context.height, context.width, context.pix_fmt = image.height, image.width, "yuv420p"
+        self._video.time_base = context.time_base = self._clock.tick
+        if media.frame_rate is not None:
+            context.framerate = media.frame_rate
+        context.sample_aspect_ratio = media.sample_aspect_ratio
+        context.thread_type = "AUTO"
+        context.color_range, context.colorspace = image.color_range, image.colorspace
+        context.color_primaries, context.color_trc = image.color_primaries, image.color_trc
+
+    def _mux(self, packets: list[av.Packet[Stream]]) -> None:
+        for packet in packets:
+            assert packet.dts is not None
+            self._mux_sound(float(packet.dts * packet.time_base - self._clock.shift))
+            self._file.mux(packet)
+
+    def _mux_sound(self, until_seconds: float) -> None:
+        """Write the sound up to a source time, so that players find both streams side by side."""
+        if self._sound is None:
+            return
+        while (packet := self._next_sound or next(self._sound, None)) is not None:
+            time = packet.pts if packet.pts is not None else packet.dts
+            assert time is not None
+            seconds = float(time * packet.time_base)
+            self._next_sound = packet
+            if seconds > until_seconds:
+                return
+            self._next_sound = None
+            if seconds >= self._clock.sound_until:
+                self._sound.close()
+            elif seconds >= self._clock.sound_from:
+                move_packet(packet, self._clock.shift)
+                self._file.mux(packet)
+
+    @contextmanager
+    def _as_output_error(self) -> Iterator[None]:
+        try:
+            yield
+        except (av.FFmpegError, OSError) as err:
+            raise OutputError(
+                f"cannot write {self._target}: {err.strerror or err}",
+                hint="check free space and permissions, or choose another --output",
+            ) from err
+
+
+def _mp4_options(media: MediaInfo, tick: Fraction) -> dict[str, str]:
+    """Return muxer options: index in front, and a clock fine enough for exact start times."""
+    timescale = tick.denominator
+    if media.audio is not None:
+        both = math.lcm(timescale, media.audio.sample_rate_hz)
+        timescale = both if both <= _LARGEST_TIMESCALE else timescale
+    return {"movflags": "+faststart", "movie_timescale": str(timescale)}
