@@ -237,6 +237,23 @@ def verify(name_or_path: str, device: str = "cpu") -> Verification:
     )
 
 
+def require_verified(name_or_path: str, device: str = "cpu") -> Verification:
+    """Return the verification of a checkpoint that passes it.
+
+    Raises:
+        WeightsError: it does not pass, is unreadable, or has no golden.
+    """
+    verification = verify(name_or_path, device)
+    if not verification.sha256_matches:
+        raise WeightsError(f"{name_or_path} is damaged: its sha256 is not the index's")
+    if not verification.passed:
+        raise WeightsError(
+            f"{name_or_path} computes other logits on {device} than when it was made: they "
+            f"differ by {verification.max_logit_difference:.1e}, allowed {GOLDEN_TOLERANCE:.0e}"
+        )
+    return verification
+
+
 def sha256_of(path: Path) -> str:
     """Return a file's sha256 as 64 hex digits."""
     with path.open("rb") as file:

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from avscli import datatypes
+    from avscli.demo import DemoReport
     from avscli.errors import AvscliError
 
 PLAIN_LINE_SECONDS = 10.0  # how often progress speaks when stderr is not a terminal
@@ -81,6 +83,37 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     for row in rows:
         grid.add_row(*(escape(cell) for cell in row))
     Console(highlight=False).print(grid)
+
+
+def show_report(report: datatypes.SegmentationReport, *, as_json: bool, quiet: bool) -> None:
+    """Tell how a file went on stderr, and give its folder (or the whole report) on stdout."""
+    if not quiet:
+        seconds = report.timings_seconds["total"]
+        note(
+            f"{report.num_frames} frames ({report.num_analysed_frames} analysed) in "
+            f"{seconds:.1f} s on {report.device['device']} {report.device['precision']}; "
+            f"something sounds in {report.sounding_share:.0%}, "
+            f"mean score {report.mean_score:.2f}"
+        )
+    if as_json:
+        result_json(asdict(report))
+    else:
+        result(report.output)
+
+
+def show_demo(report: DemoReport) -> None:
+    """Tell on stdout how the demo went and where to look."""
+    if report.mean_iou is not None:
+        result(
+            f"mean IoU {report.mean_iou:.3f} over {report.num_sounding_frames} frames "
+            "in which something visible sounds"
+        )
+    if report.empty_share is not None:
+        result(
+            f"no mask in {report.empty_share:.1%} of {report.num_silent_frames} frames "
+            "in which nothing visible sounds"
+        )
+    result(f"watch {report.output}/overlay.mp4")
 
 
 @contextmanager

@@ -350,6 +350,8 @@ class SegmentationReport:
 
     schema_version: int
     status: Literal["done", "truncated"]
+    run_id: str
+    date_created: str
     tool: Mapping[str, str]
     source: Mapping[str, Any]
     checkpoint: Mapping[str, Any]

@@ -63,6 +63,18 @@ class Runtime:
         self.warn(f"{self.device} ran out of memory; going on with {self.batch_clips} clips a pass")
         return self._in_parts(inputs)
 
+    def facts(self) -> dict[str, str | int]:
+        """Return where and how the network runs, for reports."""
+        name = torch.cuda.get_device_name(self.device) if "cuda" in self.device else self.device
+        return {
+            "device": self.device,
+            "name": name,
+            "precision": self.precision,
+            "batch_clips": self.batch_clips,
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+        }
+
     def _in_parts(self, inputs: NetworkInput) -> NetworkOutput:
         size = self.batch_clips
         parts = [

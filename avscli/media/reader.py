@@ -136,6 +136,7 @@ class ClipReader:
     `interleave`; `AnalysedFrame.sequence` restores their order.
 
     Attributes:
+        media: the file.
         truncated: True after iteration if the file ended well before its declared length.
     """
 
@@ -146,7 +147,8 @@ class ClipReader:
         options: ReadOptions,
         on_warning: Callable[[str], None],
     ) -> None:
-        self._media, self._spec, self._options = media, spec, options
+        self.media = media
+        self._spec, self._options = spec, options
         self._warn = on_warning
         self._frames = FrameReader(media, options, on_warning)
         self._to_network = _Resizer(media, network_frame_size(media, spec))
@@ -158,17 +160,17 @@ class ClipReader:
 
     def __iter__(self) -> Iterator[Clip]:
         """Read and decode; closing the iterator closes the file."""
-        if self._media.interlaced:
+        if self.media.interlaced:
             self._warn(
-                f"{self._media.path.name} is interlaced; its frames are used as they are, "
+                f"{self.media.path.name} is interlaced; its frames are used as they are, "
                 "so moving edges may look combed"
             )
-        if self._media.audio is None:
+        if self.media.audio is None:
             silence = AudioTrack(np.zeros(0, np.float32), SAMPLE_RATE_HZ, 0.0)
             for block in self._blocks():
                 yield from self._clips(block, silence)
             return
-        with closing(MonoSound(self._media, self._warn)) as sound:
+        with closing(MonoSound(self.media, self._warn)) as sound:
             for block in self._blocks():
                 first, last = (step.analysed.stamp.pts_seconds for step in (block[0], block[-1]))
                 around = sound.stretch(first - _HALF_WINDOW_SECONDS, last + _HALF_WINDOW_SECONDS)

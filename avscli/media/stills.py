@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import av
 import numpy as np
+from av.video.reformatter import Interpolation
 
 from avscli.datatypes import SAMPLE_RATE_HZ
 from avscli.errors import MediaError
@@ -23,6 +24,14 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
         MediaError: missing or not a picture.
     """
     return _first_frame(path).to_ndarray(format="rgb24").astype(np.uint8, copy=False)
+
+
+def resize_picture(picture: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uint8]:
+    """Resize [H, W, 3] uint8 RGB by area averaging, as the clip reader does."""
+    height, width = size_hw
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+    resized = frame.reformat(width, height, interpolation=Interpolation.AREA)
+    return resized.to_ndarray().astype(np.uint8, copy=False)
 
 
 def read_indices(path: Path) -> NDArray[np.uint8]:

@@ -18,6 +18,7 @@ from avscli.audio.log_mel import window_log_mel
 from avscli.datatypes import NetworkInput
 from avscli.media.prefetch import prefetch
 from avscli.networks.registry import build_network
+from avscli.preprocess import normalised
 from avscli.training.losses import stage_loss
 from avscli.training.tflite_start import start_from_tflite
 
@@ -165,8 +166,7 @@ class Trainer:
     def _collate(self, samples: list[Sample]) -> Batch:
         spec = self.recipe.spec
         pixels = torch.from_numpy(np.stack([s.image for s in samples])).permute(0, 3, 1, 2)
-        mean, std = (torch.tensor(v).view(3, 1, 1) for v in (spec.pixel_mean, spec.pixel_std))
-        frames = (pixels.float() / 255.0 - mean) / std  # channels_last, as the weights are
+        frames = normalised(pixels, spec)  # channels_last, as the weights are
         log_mel = window_log_mel(torch.from_numpy(np.stack([s.window for s in samples])))
         tags = torch.full((len(samples), len(self.tag_index)), -1.0)
         for row, sample in zip(tags, samples, strict=True):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from avscli.datasets.avsmix import AvsMix, Picture, Sound, by_class
+from avscli.datasets.scenes import TRAIN_SEEDS, sample_scene_couple
 from avscli.datatypes import WINDOW_SAMPLES
 from avscli.media.stills import read_indices, read_picture, read_waveform
 from avscli.training.augment import disturb, jitter_colours, random_crop, random_window
@@ -162,6 +163,26 @@ class AvsMixSamples:
 
     def _made_by(self, sounds: list[Sound]) -> frozenset[str]:
         return frozenset().union(*(s.visual_classes for s in sounds))
+
+
+class SceneSamples:
+    """Couples of generated scenes, with the same colour and sound disturbance as the rest."""
+
+    def __init__(self, size_hw: tuple[int, int]) -> None:
+        self.size_hw = size_hw
+
+    def draw(self, rng: Generator) -> list[Sample]:
+        """Return two samples of one scene with different sounds."""
+        seed = int(rng.integers(TRAIN_SEEDS.start, TRAIN_SEEDS.stop))
+        return [
+            Sample(
+                jitter_colours(frame.image, rng),
+                disturb(frame.window, rng),
+                frame.mask.astype(np.uint8),
+                None,
+            )
+            for frame in sample_scene_couple(seed, self.size_hw)
+        ]
 
 
 @cache

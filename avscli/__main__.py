@@ -1,0 +1,5 @@
+"""``python -m avscli`` is ``avs``."""
+
+from avscli.cli import main
+
+main()

@@ -1,0 +1,74 @@
+"""The ``avs`` program: builds the Typer app, and turns errors into exit codes in one place."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from avscli import __version__, console
+from avscli.commands import demo, doctor, models, segment, train
+from avscli.errors import AvscliError, ExitCode
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+app = typer.Typer(
+    name="avs",
+    help="Audio-visual segmentation: mark what makes the sound, pixel by pixel, in any video.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(name="segment")(segment.segment)
+app.command(name="demo")(demo.demo)
+app.command(name="train")(train.train)
+app.command(name="doctor")(doctor.doctor)
+app.add_typer(models.app, name="models")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        console.result(f"avs {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global_options(
+    context: typer.Context,
+    traceback: Annotated[
+        bool, typer.Option("--traceback", help="Show the whole traceback of an error.")
+    ] = False,
+    version: Annotated[  # noqa: ARG001
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    context.obj = traceback
+
+
+def main() -> NoReturn:
+    """Run ``avs`` and exit with a code of `ExitCode`."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        app()
+    except AvscliError as err:
+        if "--traceback" in sys.argv:
+            raise
+        console.error(err)
+        sys.exit(err.exit_code)
+    except KeyboardInterrupt:
+        console.interrupted()
+        sys.exit(ExitCode.INTERRUPTED)
+    except Exception as err:  # the one place where bugs become an exit code
+        if "--traceback" in sys.argv:
+            raise
+        console.bug(err)
+        sys.exit(ExitCode.INTERNAL)
+    sys.exit(ExitCode.OK)
+
+
+def _terminate(_signum: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + signal.SIGTERM)

@@ -1,0 +1,84 @@
+"""Options that several commands share, and how their values are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from avscli.config import ARTIFACTS, Artifact, DevicePrecision, NoAudioPolicy
+
+
+def parse_time(text: str) -> float:
+    """Read seconds from ``90``, ``1:30`` or ``00:01:30.5``.
+
+    >>> parse_time("1:30")
+    90.0
+    """
+    try:
+        parts = [float(part) for part in text.split(":")]
+    except ValueError:
+        parts = []
+    if not 1 <= len(parts) <= 3 or any(part < 0 for part in parts):
+        raise typer.BadParameter(f"{text!r} is not a time; write 90, 1:30 or 00:01:30.5")
+    seconds = 0.0
+    for part in parts:
+        seconds = 60.0 * seconds + part
+    return seconds
+
+
+def parse_fps(text: str) -> float:
+    """Read a rate; ``native`` is 0, which stands for every frame.
+
+    >>> parse_fps("native"), parse_fps("2.5")
+    (0.0, 2.5)
+    """
+    if text == "native":
+        return 0.0
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not rate > 0:
+        raise typer.BadParameter(f"{text!r} is neither 'native' nor a positive number")
+    return rate
+
+
+def parse_artifacts(text: str) -> tuple[Artifact, ...]:
+    """Read a comma-separated choice of artifacts.
+
+    >>> parse_artifacts("coco,csv")
+    ('coco', 'csv')
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in ARTIFACTS]
+    if unknown:
+        raise typer.BadParameter(f"{unknown[0]!r} is not one of: {', '.join(ARTIFACTS)}")
+    return tuple(artifact for artifact in ARTIFACTS if artifact in names)
+
+
+OutputOption = Annotated[
+    Path, typer.Option("--output", "-o", help="Folder that receives <name.ext>/ per file.")
+]
+WeightsOption = Annotated[
+    str, typer.Option("--weights", "-w", help="A shipped name (avs models list) or a file.")
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
+PrecisionOption = Annotated[
+    DevicePrecision,
+    typer.Option("--precision", help="Arithmetic of the network; auto keeps masks the same."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only problems.")]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace an existing output folder.")
+]
+NoAudioOption = Annotated[
+    NoAudioPolicy,
+    typer.Option("--no-audio", help="A file without sound is an error, or gives empty masks."),
+]
+TimeOption = Annotated[
+    float | None,
+    typer.Option(parser=parse_time, metavar="TIME", help="Seconds, 1:30 or 00:01:30.5."),
+]

@@ -1,0 +1,18 @@
+"""``avs doctor``: is this machine ready, and what is on it."""
+
+from __future__ import annotations
+
+from avscli import console
+from avscli.commands import _options as shared
+
+
+def doctor(device: shared.DeviceOption = "auto", as_json: shared.JsonOption = False) -> None:
+    """Check versions, device, FFmpeg and weights, and run one clip through the network."""
+    from avscli.doctor import examine, require_healthy
+
+    facts = examine(device, console.warn)
+    if as_json:
+        console.result_json(facts)
+    else:
+        console.table("avs doctor", ["what", "found"], [[k, str(v)] for k, v in facts.items()])
+    require_healthy(facts)

@@ -1,0 +1,79 @@
+"""``avs models``: the networks' weights, listed, checked and converted."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from avscli import console
+from avscli.commands import _options as shared
+from avscli.config import DEFAULT_WEIGHTS
+
+app = typer.Typer(help="List, inspect, verify and convert weights.", no_args_is_help=True)
+
+NameArgument = Annotated[str, typer.Argument(help="A shipped name or a .safetensors file.")]
+
+
+@app.command(name="list")
+def list_(as_json: shared.JsonOption = False) -> None:
+    """List the shipped weights."""
+    from avscli.checkpoints import list_shipped
+
+    shipped = list_shipped()
+    if as_json:
+        console.result_json([asdict(entry) for entry in shipped])
+    else:
+        rows = [[e.name, f"{e.num_bytes / 1e6:.1f} MB", e.licence, e.summary] for e in shipped]
+        console.table("Shipped weights", ["name", "size", "terms", "what"], rows)
+
+
+@app.command()
+def info(name: NameArgument = DEFAULT_WEIGHTS, as_json: shared.JsonOption = False) -> None:
+    """Show where weights come from, what they were trained on and what they expect."""
+    from avscli.checkpoints import find_checkpoint, read_info
+
+    facts = asdict(read_info(find_checkpoint(name)))
+    if as_json:
+        console.result_json(facts)
+    else:
+        console.table(name, ["field", "value"], [[k, str(v)] for k, v in facts.items()])
+
+
+@app.command()
+def verify(
+    name: NameArgument = DEFAULT_WEIGHTS,
+    device: shared.DeviceOption = "cpu",
+    as_json: shared.JsonOption = False,
+) -> None:
+    """Check that weights are whole and compute here what they computed when they were made."""
+    from avscli.checkpoints import require_verified
+
+    verification = require_verified(name, device)
+    if as_json:
+        console.result_json(asdict(verification))
+    else:
+        console.result(
+            f"{verification.name}: sha256 matches, "
+            f"golden logits differ by at most {verification.max_logit_difference:.1e}"
+        )
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="A state dict saved by the published code.")],
+    target: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
+    clip_length: Annotated[int, typer.Option(help="Steps per clip: 5 (S4, MS3) or 10 (AVSS).")],
+    vggish: Annotated[
+        Path | None,
+        typer.Option(help="VGGish state dict; without it the result cannot segment videos."),
+    ] = None,
+    overwrite: shared.OverwriteOption = False,
+) -> None:
+    """Convert a published PCMANet checkpoint; only weights are read, never code."""
+    from avscli.conversion import convert_official
+
+    convert_official(source, target, clip_length=clip_length, vggish=vggish, overwrite=overwrite)
+    console.result(str(target))

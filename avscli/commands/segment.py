@@ -1,0 +1,76 @@
+"""``avs segment``: one video to masks, overlay and confidence report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from avscli import console
+from avscli.commands import _options as shared
+from avscli.config import ARTIFACTS, DEFAULT_WEIGHTS, ReadOptions, SegmentOptions
+
+
+def segment(
+    source: Annotated[Path, typer.Argument(help="The video file.", show_default=False)],
+    output: shared.OutputOption = Path("avs_out"),
+    weights: shared.WeightsOption = DEFAULT_WEIGHTS,
+    device: shared.DeviceOption = "auto",
+    precision: shared.PrecisionOption = "auto",
+    batch_clips: Annotated[
+        int | None, typer.Option(help="Clips per network pass; default: chosen by device.")
+    ] = None,
+    fps: Annotated[
+        float,
+        typer.Option(
+            parser=shared.parse_fps,
+            metavar="native|FLOAT",
+            help="Analysed frames per second; the frames between hold the mask.",
+        ),
+    ] = "native",  # type: ignore[assignment]
+    start: shared.TimeOption = None,
+    end: shared.TimeOption = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="Probability that marks a pixel; default: the weights' own."),
+    ] = None,
+    min_area: Annotated[
+        float, typer.Option(help="Drop regions smaller than this share of the frame.")
+    ] = 0.0,
+    audio_track: Annotated[int, typer.Option(help="Which audio track, counted from 0.")] = 0,
+    no_audio: shared.NoAudioOption = "error",
+    write: Annotated[
+        str,
+        typer.Option(
+            parser=shared.parse_artifacts,
+            metavar="LIST",
+            help="What to write beside frames.jsonl and run.json: coco, overlay, csv.",
+        ),
+    ] = ",".join(ARTIFACTS),
+    overwrite: shared.OverwriteOption = False,
+    as_json: shared.JsonOption = False,
+    quiet: shared.QuietOption = False,
+) -> None:
+    """Mark what makes the sound in a video, frame by frame.
+
+    Writes OUTPUT/<name.ext>/ with frames.jsonl, masks.coco.json, overlay.mp4, confidence.csv
+    and run.json.
+    """
+    from avscli.pipeline import open_runtime, segment_file
+
+    read = ReadOptions(fps or None, start, end, audio_track, no_audio)
+    options = SegmentOptions(
+        read,
+        threshold,
+        min_area,
+        device,
+        precision,
+        batch_clips,
+        write,
+        overwrite,
+    )
+    runtime = open_runtime(weights, options, console.warn)
+    with console.progress(source.name, quiet=quiet) as on_progress:
+        report = segment_file(source, output, runtime, options, on_progress)
+    console.show_report(report, as_json=as_json, quiet=quiet)

@@ -1,0 +1,189 @@
+"""From one file to its masks, overlay and report: the module to read first.
+
+probe ─▶ clips (decoding ahead, in a thread) ─▶ network ─▶ masks in time order ─▶ sinks
+                                                             overlay encodes in its own thread
+"""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import ExitStack, closing
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from avscli import __version__
+from avscli.checkpoints import find_checkpoint, load_network, read_golden, sha256_of
+from avscli.config import DEFAULT_WEIGHTS, SegmentOptions
+from avscli.devices import Runtime, choose_device, start
+from avscli.errors import WeightsError
+from avscli.media.prefetch import prefetch
+from avscli.media.probe import probe
+from avscli.media.reader import read_clips
+from avscli.outputs.coco import Provenance, write_coco
+from avscli.outputs.confidence import ConfidenceSink
+from avscli.outputs.journal import JournalSink
+from avscli.outputs.overlay import OverlaySink
+from avscli.outputs.run_folder import RunFolder
+from avscli.outputs.run_record import RUN_RECORD_NAME, write_run_record
+from avscli.postprocess import finish, in_time_order, split_steps
+from avscli.preprocess import prepare
+from avscli.report_builder import ReportBuilder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    from avscli.datatypes import Clip, FramePrediction, Progress, SegmentationReport
+    from avscli.media.reader import ClipReader
+    from avscli.outputs.sink import FrameSink
+    from avscli.postprocess import StepOutput
+    from avscli.preprocess import PreparedBatch
+
+BATCHES_AHEAD = 2  # decoded and prepared while the network works
+
+
+def open_runtime(weights: str, options: SegmentOptions, warn: Callable[[str], None]) -> Runtime:
+    """Load weights onto the device the options ask for, ready to run.
+
+    Raises:
+        DeviceError: an explicitly named device does not work.
+        WeightsError: unknown, damaged or mismatching weights.
+    """
+    device = choose_device(options.device, warn)
+    path = find_checkpoint(weights)
+    try:
+        golden = read_golden(path)
+    except WeightsError:
+        golden = None  # other people's checkpoints have none; auto precision then stays exact
+    return start(
+        load_network(weights, device),
+        device,
+        precision=options.precision,
+        batch_clips=options.batch_clips,
+        golden=golden,
+        warn=warn,
+    )
+
+
+def segment_file(
+    source: Path,
+    output_root: Path,
+    runtime: Runtime,
+    options: SegmentOptions,
+    on_progress: Callable[[Progress], None],
+) -> SegmentationReport:
+    """Segment the sounding objects of one file into ``<output_root>/<name.ext>/``.
+
+    Memory does not grow with the file's length. The folder appears whole or not at all.
+
+    Raises:
+        MediaError: the file is missing, unreadable or without video.
+        NoAudioError: it has no sound, and the options do not allow that.
+        OutputError: the folder exists, cannot be written, or the disk is full.
+    """
+    media = probe(source, audio_track=options.read.audio_track)
+    assert runtime.network.checkpoint is not None, "load_network fills it in"
+    with RunFolder(output_root, source, overwrite=options.overwrite) as folder:
+        run = ReportBuilder(
+            media, sha256_of(source), runtime.network.checkpoint, options, runtime.warn
+        )
+        reader = read_clips(media, runtime.network.spec, options.read, run.warn)
+        with ExitStack() as stack:
+            predictions = stack.enter_context(closing(predict_frames(reader, runtime, options)))
+            sinks = [stack.enter_context(sink) for sink in _sinks(folder, runtime, run)]
+            for prediction in predictions:
+                for sink in sinks:
+                    sink.write(prediction)
+                run.count(prediction)
+                on_progress(run.progress())
+            run.mark("frames")
+        run.mark("closing")
+        if "coco" in options.write:
+            write_coco(folder, media, runtime.network.spec, _provenance(run))
+            run.mark("coco")
+        report = run.report(
+            output_root / source.name,
+            files=tuple(sorted({path.name for path in folder.iterdir()} | {RUN_RECORD_NAME})),
+            device=runtime.facts(),
+            is_truncated=reader.truncated,
+        )
+        write_run_record(folder, report)
+    return report
+
+
+def segment(
+    path: str | Path,
+    *,
+    weights: str = DEFAULT_WEIGHTS,
+    options: SegmentOptions | None = None,
+    warn: Callable[[str], None] = warnings.warn,
+) -> Generator[FramePrediction, None, None]:
+    """Yield one prediction per source frame of a video, in time order, without writing files.
+
+    Args:
+        path: the video.
+        weights: a shipped name or a .safetensors path.
+        options: range, threshold, device …; the defaults of ``avs segment`` when None.
+        warn: told what the user should know, once each.
+
+    Raises:
+        AvscliError: as ``avs segment`` would exit.
+    """
+    options = options or SegmentOptions()
+    media = probe(Path(path), audio_track=options.read.audio_track)
+    runtime = open_runtime(weights, options, warn)
+    reader = read_clips(media, runtime.network.spec, options.read, warn)
+    yield from predict_frames(reader, runtime, options)
+
+
+def predict_frames(
+    reader: ClipReader, runtime: Runtime, options: SegmentOptions
+) -> Generator[FramePrediction, None, None]:
+    """Yield one prediction per source frame of the range, in time order.
+
+    Close the generator when leaving early; it stops the decoding thread.
+    """
+    steps = _steps(reader, runtime)
+    with closing(steps):
+        yield from finish(in_time_order(steps), reader.media, runtime.network.spec, options)
+
+
+def _steps(reader: ClipReader, runtime: Runtime) -> Generator[StepOutput, None, None]:
+    """Run the network over batches of clips while the next ones are decoded."""
+    batches = prefetch(_batches(reader, runtime), depth=BATCHES_AHEAD)
+    with closing(batches) as ahead:
+        for clips, prepared in ahead:
+            output = runtime.forward(prepared.inputs)
+            yield from split_steps(output, clips, prepared.levels_dbfs)
+
+
+def _batches(reader: ClipReader, runtime: Runtime) -> Iterator[tuple[list[Clip], PreparedBatch]]:
+    clips = iter(reader)
+    while batch := list(islice(clips, runtime.batch_clips)):
+        yield batch, prepare(batch, runtime.network.spec)
+
+
+def _sinks(folder: Path, runtime: Runtime, run: ReportBuilder) -> Iterator[FrameSink]:
+    wanted = run.options.write
+    yield JournalSink(folder)
+    if "csv" in wanted:
+        yield ConfidenceSink(folder)
+    if "overlay" in wanted:
+        yield OverlaySink(
+            folder,
+            run.media,
+            run.options.read,
+            num_classes=runtime.network.spec.num_classes,
+            on_warning=run.warn,
+        )
+
+
+def _provenance(run: ReportBuilder) -> Provenance:
+    return Provenance(
+        run_id=run.run_id,
+        tool=f"avs {__version__}",
+        date_created=run.date_created,
+        source_sha256=run.source_sha256,
+        checkpoint_sha256=run.checkpoint.sha256,
+        options_sha256=run.options_sha256,
+    )

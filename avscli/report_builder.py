@@ -1,0 +1,143 @@
+"""Collects what happened during a run, and turns it into its report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from avscli import __version__
+from avscli.datatypes import Progress, SegmentationReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from avscli.config import ReadOptions, SegmentOptions
+    from avscli.datatypes import CheckpointInfo, FramePrediction, MediaInfo
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(slots=True)
+class ReportBuilder:
+    """Counters of one run; nothing in it grows with the length of the source but warnings.
+
+    Attributes:
+        media: the source.
+        source_sha256: of its bytes.
+        checkpoint: of the network that ran.
+        options: as they were resolved.
+        tell: where warnings go besides the report.
+    """
+
+    media: MediaInfo
+    source_sha256: str
+    checkpoint: CheckpointInfo
+    options: SegmentOptions
+    tell: Callable[[str], None]
+    warnings: list[str] = field(default_factory=list)
+    timings_seconds: dict[str, float] = field(default_factory=dict)
+    num_frames: int = 0
+    _num_analysed: int = 0
+    _num_sounding: int = 0
+    _score_sum: float = 0.0
+    _first_seconds: float = 0.0
+    _last_seconds: float = 0.0
+    _started: float = field(default_factory=time.monotonic)
+    _date: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def date_created(self) -> str:
+        """When the run began, ISO 8601, UTC."""
+        return self._date.isoformat(timespec="seconds")
+
+    @property
+    def options_sha256(self) -> str:
+        """Fingerprint of everything that decides the masks and what is written."""
+        return hashlib.sha256(json.dumps(asdict(self.options), sort_keys=True).encode()).hexdigest()
+
+    @property
+    def run_id(self) -> str:
+        """Names a run: the same source, weights and options give the same id."""
+        parts = (self.source_sha256, self.checkpoint.sha256, self.options_sha256, __version__)
+        return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
+
+    def warn(self, message: str) -> None:
+        """Keep a warning and pass it on, once however often it comes."""
+        if message not in self.warnings:
+            self.warnings.append(message)
+            self.tell(message)
+
+    def count(self, prediction: FramePrediction) -> None:
+        """Count one source frame."""
+        seconds = prediction.stamp.pts_seconds
+        if self.num_frames == 0:
+            self._first_seconds = seconds
+        self._last_seconds = seconds
+        self.num_frames += 1
+        self._num_analysed += not prediction.interpolated
+        self._num_sounding += prediction.state == "sounding"
+        self._score_sum += prediction.confidence.score
+
+    def mark(self, phase: str) -> None:
+        """Note how long the time since the last mark took."""
+        passed = time.monotonic() - self._started - sum(self.timings_seconds.values())
+        self.timings_seconds[phase] = round(passed, 3)
+
+    def progress(self) -> Progress:
+        """Return how far the run has come."""
+        length = _expected_seconds(self.media, self.options.read)
+        rate = self.media.frame_rate
+        total = None if length is None or rate is None else max(1, round(length * rate))
+        done = self._last_seconds - self._first_seconds
+        return Progress(self.num_frames, total, done, length)
+
+    def report(
+        self, output: Path, *, files: tuple[str, ...], device: dict[str, Any], is_truncated: bool
+    ) -> SegmentationReport:
+        """Return the finished report.
+
+        Args:
+            output: where the run's folder will be.
+            files: names of what is in it.
+            device: facts about where the network ran.
+            is_truncated: the source ended well before its declared length.
+        """
+        shared = max(1, self.num_frames)
+        source = asdict(self.media) | {"path": str(self.media.path), "sha256": self.source_sha256}
+        for key in ("frame_rate", "sample_aspect_ratio"):
+            source[key] = None if source[key] is None else str(source[key])
+        total = round(time.monotonic() - self._started, 3)
+        return SegmentationReport(
+            schema_version=SCHEMA_VERSION,
+            status="truncated" if is_truncated else "done",
+            run_id=self.run_id,
+            date_created=self.date_created,
+            tool={"name": "avs", "version": __version__},
+            source=source,
+            checkpoint=asdict(self.checkpoint),
+            options=asdict(self.options),
+            device=device,
+            num_frames=self.num_frames,
+            num_analysed_frames=self._num_analysed,
+            sounding_share=round(self._num_sounding / shared, 6),
+            mean_score=round(self._score_sum / shared, 6),
+            timings_seconds=self.timings_seconds | {"total": total},
+            warnings=tuple(self.warnings),
+            output=str(output),
+            files=files,
+        )
+
+
+def _expected_seconds(media: MediaInfo, read: ReadOptions) -> float | None:
+    """Return the length of the range; None when the container declares no length."""
+    if media.duration_seconds is None:
+        return None
+    end = media.duration_seconds
+    if read.end_seconds is not None:
+        end = min(end, read.end_seconds)
+    return max(0.0, end - (read.start_seconds or 0.0))

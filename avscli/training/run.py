@@ -1,0 +1,107 @@
+"""One training run from a recipe to a checkpoint with its golden and validation scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from avscli.checkpoints import load_network, save_checkpoint, write_golden
+from avscli.datasets.avsmix import AvsMix
+from avscli.devices import start
+from avscli.errors import OutputError
+from avscli.evaluation import avsmix_frames, prepare_frames, scene_frames, score
+from avscli.training.loop import Trainer
+from avscli.training.samples import AvsMixSamples, SampleSource, SceneSamples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from avscli.training.recipe import Recipe
+
+NUM_SCENE_FRAMES = 200  # for validation, from seeds that training never draws
+NUM_GOLDEN_FRAMES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPaths:
+    """Where a run reads and writes.
+
+    Attributes:
+        folder: of the run's state, metrics and checkpoint.
+        avsmix: root of a copy of avsmix; None trains on generated scenes alone.
+        start_backbone, start_audio: published tflite graphs to start the encoders from.
+    """
+
+    folder: Path
+    avsmix: Path | None
+    start_backbone: Path | None
+    start_audio: Path | None
+
+
+def train_recipe(
+    recipe: Recipe, paths: TrainingPaths, *, resume: bool, warn: Callable[[str], None]
+) -> Path:
+    """Train, export the averaged weights, write their golden, and score them on validation.
+
+    Returns:
+        The checkpoint; its metadata holds the validation scores.
+
+    Raises:
+        DataError: the copy of avsmix is not as its format says.
+        OutputError: the folder holds another run and ``resume`` is False.
+        UsageError: no data is left to train on.
+        WeightsError: a start file is unusable.
+    """
+    if (paths.folder / "last.pt").exists() and not resume:
+        raise OutputError(
+            f"{paths.folder} holds a training run", hint="add --resume, or choose another folder"
+        )
+    data = None if paths.avsmix is None else AvsMix.open(paths.avsmix)
+    sources, shares, tags = _sources(recipe, data)
+    trainer = Trainer(recipe, sources, shares, tag_names=tags, folder=paths.folder)
+    if not (resume and trainer.resume()):
+        trainer.start_encoders(backbone=paths.start_backbone, audio=paths.start_audio)
+    trainer.run()
+    return export(trainer, data, paths, warn)
+
+
+def export(
+    trainer: Trainer, data: AvsMix | None, paths: TrainingPaths, warn: Callable[[str], None]
+) -> Path:
+    """Write the averaged weights of a trainer as a checkpoint with scores and golden."""
+    recipe = trainer.recipe
+    path = paths.folder / f"{recipe.name}.safetensors"
+    info = {
+        "name": recipe.name,
+        "spec": recipe.spec,
+        "trained_on": ["generated scenes"] if data is None else ["avsmix", "generated scenes"],
+        "scores": {},
+        "licence": "research use; see the model card",
+        "source": f"avs train, recipe {recipe.name}, seed {recipe.seed}, {trainer.step} steps",
+    }
+    save_checkpoint(path, trainer.average, info)
+    runtime = start(load_network(str(path)), "cpu", precision="fp32", warn=warn)
+    scores = {
+        f"scenes_{k}": v
+        for k, v in score(runtime, scene_frames(NUM_SCENE_FRAMES)).summary().items()
+    }
+    if data is not None:
+        summary = score(runtime, avsmix_frames(data, "val")).summary()
+        scores |= {f"avsmix_val_{k}": v for k, v in summary.items()}
+    save_checkpoint(path, trainer.average, {**info, "scores": scores})
+    golden = prepare_frames(list(scene_frames(NUM_GOLDEN_FRAMES)), recipe.spec)
+    write_golden(path, golden)
+    return path
+
+
+def _sources(
+    recipe: Recipe, data: AvsMix | None
+) -> tuple[list[SampleSource], list[float], list[str]]:
+    scenes = SceneSamples(recipe.sample_size_hw)
+    if data is None:
+        return [scenes], [1.0], ["unused"]
+    mix = AvsMixSamples(
+        data, recipe.sample_size_hw, composites=recipe.composites, kinds=recipe.sound_kinds
+    )
+    return [mix, scenes], [1.0 - recipe.scenes_share, recipe.scenes_share], mix.audio_classes
