@@ -101,6 +101,15 @@ def label_map_from_logits(logits: Logits, size_hw: SizeHW, *, cutoff: float) -> 
     return labels
 
 
+def present_classes(label_map: LabelMap) -> list[int]:
+    """Return the classes of a [H, W] label map in rising order, background left out."""
+    highest = int(label_map.max(initial=0))
+    if highest <= 1:
+        return [highest] * highest
+    counts = cv2.calcHist([label_map], [0], None, [256], [0, 256])
+    return [int(label) for label in np.flatnonzero(counts) if label > 0]
+
+
 def drop_small_regions(label_map: LabelMap, min_share: float) -> LabelMap:
     """Clear 8-connected regions of one class that cover less than a share of the map.
 
@@ -114,11 +123,9 @@ def drop_small_regions(label_map: LabelMap, min_share: float) -> LabelMap:
     if min_share <= 0.0:
         return label_map
     cleaned = label_map.copy()
-    for label in range(1, int(label_map.max(initial=0)) + 1):
+    for label in present_classes(label_map):
         of_class = (label_map == label).view(np.uint8)
         x, y, width, height = cv2.boundingRect(of_class)
-        if width == 0:
-            continue
         box = np.s_[y : y + height, x : x + width]
         _, regions, stats, _ = cv2.connectedComponentsWithStats(
             of_class[box], connectivity=EIGHT_CONNECTED
@@ -172,8 +179,7 @@ def encode_mask(mask: BoolMask) -> EncodedMask:
 
 def encode_classes(label_map: LabelMap) -> dict[int, EncodedMask]:
     """Encode every class present in a [H, W] label map, keyed by class, background left out."""
-    masks = {c: label_map == c for c in range(1, int(label_map.max(initial=0)) + 1)}
-    return {label: encode_mask(mask) for label, mask in masks.items() if mask.any()}
+    return {label: encode_mask(label_map == label) for label in present_classes(label_map)}
 
 
 def decode_mask(size_hw: SizeHW, counts: str) -> BoolMask:

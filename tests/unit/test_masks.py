@@ -17,6 +17,7 @@ from avscli.masks import (
     mask_iou,
     num_components,
     palette,
+    present_classes,
     resize_plane,
     run_lengths,
 )
@@ -74,6 +75,13 @@ def test_label_maps_are_torch_argmax_of_upsampled_logits() -> None:
 def test_a_tie_goes_to_the_background() -> None:
     logits = np.zeros((3, 4, 4), np.float32)
     assert not label_map_from_logits(logits, (8, 8), cutoff=0.0).any()
+
+
+@pytest.mark.parametrize("classes", [[], [1], [2], [1, 70], [3, 4, 255]])
+def test_present_classes_are_those_drawn(classes: list[int]) -> None:
+    labels = np.zeros((9, 300), np.uint8)
+    labels[4, 20 : 20 + len(classes)] = classes
+    assert present_classes(labels) == classes
 
 
 def test_small_regions_go_and_large_ones_stay() -> None:

@@ -1,0 +1,169 @@
+"""The folder of one run: invisible until it is whole.
+
+<out>/clip.mp4.partial/   while the run lasts (locked, so that two runs cannot mix)
+<out>/clip.mp4/           from the moment it is done
+<out>/clip.mp4.replaced/  an older run, for the instant of being replaced
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from typing import TYPE_CHECKING
+
+from avscli.errors import OutputError
+from avscli.outputs.disk import output_errors
+from avscli.outputs.run_record import RUN_RECORD_NAME
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+
+class RunFolder:
+    """Write a run's files into ``<name.ext>.partial/``, rename it to ``<name.ext>/`` at the end.
+
+    Whether the output may be written is checked on entering, before any work. Leaving the
+    ``with`` block normally puts the folder in place; leaving it by any exception, Ctrl-C
+    included, removes everything. What a killed run left behind is cleared by the next one.
+
+    Args:
+        output_root: holds one folder per source; created when missing.
+        source: the input; its file name names the folder, so ``a.mp4`` and ``a.mov`` differ.
+        overwrite: replace the folder of an earlier run.
+
+    Attributes:
+        final: where the results will be.
+        partial: where they are while the block lasts.
+    """
+
+    def __init__(self, output_root: Path, source: Path, *, overwrite: bool) -> None:
+        self._source, self._overwrite = source, overwrite
+        self.final = output_root / source.name
+        self.partial = output_root / f"{source.name}.partial"
+        self._replaced = output_root / f"{source.name}.replaced"
+        self._lock: int | None = None
+
+    def __enter__(self) -> Path:
+        """Check, then return the empty partial folder.
+
+        Raises:
+            OutputError: the output exists, would damage the input, is in use by another run,
+                or cannot be written.
+        """
+        self._spare_the_source()
+        self._check_existing()
+        with output_errors(self.partial):
+            self.partial.mkdir(parents=True, exist_ok=True)
+            self._lock = _locked(self.partial)
+        try:
+            with output_errors(self.partial):
+                _clear(self.partial)
+        except BaseException:
+            self._unlock()
+            raise
+        return self.partial
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Put the folder in its place, or remove it after an error.
+
+        Raises:
+            OutputError: the folder could not be put in place; it is then removed, and what it
+                was to replace is back.
+        """
+        try:
+            if kind is None:
+                with output_errors(self.final):
+                    self._put_in_place()
+        except BaseException:
+            self._remove()
+            raise
+        else:
+            if kind is not None:
+                self._remove()
+        finally:
+            self._unlock()
+
+    def _spare_the_source(self) -> None:
+        source = self._source.resolve()
+        for folder in (self.final, self.partial, self._replaced):
+            if source.is_relative_to(folder.resolve()):
+                raise OutputError(
+                    f"the output {folder} would replace the input {self._source}",
+                    hint="choose another folder with -o",
+                )
+
+    def _check_existing(self) -> None:
+        with output_errors(self.final):
+            if not os.path.lexists(self.final):
+                return
+            is_run = (self.final / RUN_RECORD_NAME).is_file()
+        if not is_run or self.final.is_symlink():
+            raise OutputError(
+                f"{self.final} exists and is not the folder of an earlier run "
+                f"(no {RUN_RECORD_NAME} in it), so it is not replaced",
+                hint="move it away, or choose another folder with -o",
+            )
+        if not self._overwrite:
+            raise OutputError(
+                f"{self.final} exists already",
+                hint="replace it with --overwrite, or choose another folder with -o",
+            )
+
+    def _put_in_place(self) -> None:
+        self._check_existing()  # another run may have finished meanwhile
+        if not os.path.lexists(self.final):
+            self.partial.rename(self.final)
+            return
+        shutil.rmtree(self._replaced, ignore_errors=True)
+        self.final.rename(self._replaced)
+        try:
+            self.partial.rename(self.final)
+        except BaseException:
+            self._replaced.rename(self.final)
+            raise
+        shutil.rmtree(self._replaced, ignore_errors=True)
+
+    def _remove(self) -> None:
+        shutil.rmtree(self.partial, ignore_errors=True)
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def _locked(folder: Path) -> int | None:
+    """Hold the folder until the descriptor is closed or the process ends, however it ends.
+
+    Raises:
+        OutputError: another run holds it.
+    """
+    if sys.platform == "win32":  # folders cannot be locked there; two runs at once are on their own
+        return None
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as err:
+        os.close(descriptor)
+        raise OutputError(
+            f"another run is writing {folder}",
+            hint="wait for it to end, or choose another folder with -o",
+        ) from err
+    return descriptor
+
+
+def _clear(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()

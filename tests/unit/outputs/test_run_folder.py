@@ -1,0 +1,202 @@
+"""The run folder appears whole or not at all, and never costs anybody a file."""
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from avscli.errors import ExitCode, OutputError
+from avscli.outputs.run_folder import RunFolder
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "in" / "clip.mp4"
+    path.parent.mkdir()
+    path.write_bytes(b"video")
+    return path
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "out" / "deep"
+
+
+def run(root: Path, source: Path, text: str = "{}", *, overwrite: bool = False) -> RunFolder:
+    folder = RunFolder(root, source, overwrite=overwrite)
+    with folder as partial:
+        (partial / "run.json").write_text(text)
+    return folder
+
+
+def fail_in(folder: RunFolder, error: BaseException) -> None:
+    with folder as partial:
+        (partial / "run.json").write_text("half")
+        raise error
+
+
+def names(root: Path) -> list[str]:
+    return sorted(p.name for p in root.iterdir())
+
+
+def test_the_folder_is_partial_during_the_run_and_final_after_it(root: Path, source: Path) -> None:
+    with RunFolder(root, source, overwrite=False) as partial:
+        assert names(root) == ["clip.mp4.partial"]
+        assert partial == root / "clip.mp4.partial"
+        (partial / "run.json").write_text("{}")
+    assert names(root) == ["clip.mp4"]
+    assert names(root / "clip.mp4") == ["run.json"]
+
+
+@pytest.mark.parametrize("error", [OutputError("full"), KeyboardInterrupt(), RuntimeError("bug")])
+def test_any_exception_removes_the_partial_folder(
+    root: Path, source: Path, error: BaseException
+) -> None:
+    with pytest.raises(type(error)):
+        fail_in(RunFolder(root, source, overwrite=False), error)
+    assert names(root) == []
+
+
+def test_an_existing_run_is_refused_before_any_work(root: Path, source: Path) -> None:
+    run(root, source, "first")
+    with (
+        pytest.raises(OutputError, match="exists already") as caught,
+        RunFolder(root, source, overwrite=False),
+    ):
+        pytest.fail("must not start")
+    assert caught.value.exit_code == ExitCode.BAD_OUTPUT
+    assert "--overwrite" in caught.value.hint
+    assert names(root) == ["clip.mp4"]
+
+
+def test_overwriting_replaces_the_whole_folder(root: Path, source: Path) -> None:
+    run(root, source, "first")
+    (root / "clip.mp4" / "stale.csv").touch()
+    run(root, source, "second", overwrite=True)
+    assert names(root) == ["clip.mp4"]
+    assert names(root / "clip.mp4") == ["run.json"]
+    assert (root / "clip.mp4" / "run.json").read_text() == "second"
+
+
+def test_a_failed_run_leaves_the_old_one_as_it_was(root: Path, source: Path) -> None:
+    run(root, source, "first")
+    with pytest.raises(KeyboardInterrupt):
+        fail_in(RunFolder(root, source, overwrite=True), KeyboardInterrupt())
+    assert (root / "clip.mp4" / "run.json").read_text() == "first"
+    assert names(root) == ["clip.mp4"]
+
+
+def test_a_folder_that_is_no_run_is_never_replaced(root: Path, source: Path) -> None:
+    (root / "clip.mp4").mkdir(parents=True)
+    (root / "clip.mp4" / "holiday.jpg").touch()
+    with (
+        pytest.raises(OutputError, match="not the folder of an earlier run"),
+        RunFolder(root, source, overwrite=True),
+    ):
+        pytest.fail("must not start")
+    assert names(root / "clip.mp4") == ["holiday.jpg"]
+
+
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_a_file_or_link_in_the_way_is_never_replaced(root: Path, source: Path, kind: str) -> None:
+    root.mkdir(parents=True)
+    if kind == "file":
+        (root / "clip.mp4").write_text("mine")
+    else:
+        (root / "clip.mp4").symlink_to("nowhere")
+    with pytest.raises(OutputError), RunFolder(root, source, overwrite=True):
+        pytest.fail("must not start")
+    assert os.path.lexists(root / "clip.mp4")
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_output_over_the_input_is_refused(source: Path, overwrite: bool) -> None:
+    with (
+        pytest.raises(OutputError, match="would replace the input"),
+        RunFolder(source.parent, source, overwrite=overwrite),
+    ):
+        pytest.fail("must not start")
+    assert source.read_bytes() == b"video"
+    assert names(source.parent) == ["clip.mp4"]
+
+
+@pytest.mark.parametrize("folder", ["clip.mp4", "clip.mp4.partial", "clip.mp4.replaced"])
+def test_output_around_the_input_is_refused(tmp_path: Path, folder: str) -> None:
+    source = tmp_path / folder / "clip.mp4"
+    source.parent.mkdir()
+    source.write_bytes(b"video")
+    (source.parent / "run.json").touch()
+    with pytest.raises(OutputError, match="input"), RunFolder(tmp_path, source, overwrite=True):
+        pytest.fail("must not start")
+    assert source.read_bytes() == b"video"
+
+
+def test_output_inside_the_input_is_refused(source: Path) -> None:
+    with pytest.raises(OutputError), RunFolder(source, source, overwrite=True):
+        pytest.fail("must not start")
+    assert source.read_bytes() == b"video"
+
+
+def test_what_a_dead_run_left_behind_is_cleared(root: Path, source: Path) -> None:
+    script = (
+        "import os, sys; from pathlib import Path\n"
+        "from avscli.outputs.run_folder import RunFolder\n"
+        "with RunFolder(Path(sys.argv[1]), Path(sys.argv[2]), overwrite=False) as partial:\n"
+        "    (partial / 'deep').mkdir(); (partial / 'deep' / 'old').touch(); os._exit(9)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(root), str(source)], check=False)
+    assert names(root) == ["clip.mp4.partial"]
+    with RunFolder(root, source, overwrite=False) as partial:
+        assert names(partial) == []
+    assert names(root) == ["clip.mp4"]
+
+
+def test_a_second_run_on_the_same_source_is_refused(root: Path, source: Path) -> None:
+    with RunFolder(root, source, overwrite=False) as partial:
+        (partial / "run.json").write_text("first")
+        with (
+            pytest.raises(OutputError, match="another run is writing"),
+            RunFolder(root, source, overwrite=True),
+        ):
+            pytest.fail("must not start")
+    assert (root / "clip.mp4" / "run.json").read_text() == "first"
+
+
+def test_a_run_that_finished_meanwhile_is_not_lost(root: Path, source: Path) -> None:
+    slow = RunFolder(root, source, overwrite=False)
+    slow.__enter__()
+    (root / "clip.mp4").mkdir()
+    (root / "clip.mp4" / "run.json").write_text("other")
+    with pytest.raises(OutputError, match="exists already"):
+        slow.__exit__(None, None, None)
+    assert names(root) == ["clip.mp4"]
+    assert (root / "clip.mp4" / "run.json").read_text() == "other"
+
+
+def test_a_root_that_is_a_file_is_an_output_error(tmp_path: Path, source: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(OutputError, match=r"cannot write .*clip\.mp4"),
+        RunFolder(tmp_path / "file", source, overwrite=False),
+    ):
+        pytest.fail("must not start")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_root_without_write_permission_is_an_output_error(tmp_path: Path, source: Path) -> None:
+    root = tmp_path / "locked"
+    root.mkdir(mode=stat.S_IRUSR | stat.S_IXUSR)
+    with (
+        pytest.raises(OutputError, match="Permission denied"),
+        RunFolder(root, source, overwrite=False),
+    ):
+        pytest.fail("must not start")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder nobody can write")
+def test_a_root_nobody_can_write_is_an_output_error(source: Path) -> None:
+    with pytest.raises(OutputError), RunFolder(Path("/proc/self/out"), source, overwrite=False):
+        pytest.fail("must not start")
