@@ -61,10 +61,7 @@ def probe(path: Path, *, audio_track: int = 0) -> MediaInfo:
 
 
 def _first_frame(container: InputContainer, stream: av.VideoStream, path: Path) -> av.VideoFrame:
-    damaged: list[None] = []
-    frames = decoded_frames(
-        container, stream, av.VideoFrame, on_damage=lambda: damaged.append(None)
-    )
+    frames = decoded_frames(container, stream, av.VideoFrame, on_damage=lambda: None)
     for frame in frames:
         return frame
     raise MediaError(

@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -222,7 +223,7 @@ class _Encoder:
             self._sound: Packets | None = None
             if media.audio is not None:
                 self._sound = audio_packets(media, self._file, on_warning)
-        self._next_sound: av.Packet[Stream] | None = None
+        self._waiting_sound: list[av.Packet[Stream]] = []  # at most one, read but not yet due
 
     def encode(self, frame: OverlayFrame) -> None:
         """Encode one frame and write what is ready, picture and sound in turn."""
@@ -239,7 +240,7 @@ class _Encoder:
         """Write what the encoder holds, the rest of the sound, and the index."""
         with self._as_output_error():
             self._mux(self._video.encode(None))
-            self._mux_sound(math.inf)
+            self._mux_sound(self._clock.sound_until)
             self._file.close()
         context = self._video.codec_context
         return WrittenVideo(
@@ -276,19 +277,17 @@ class _Encoder:
         """Write the sound up to a source time, so that players find both streams side by side."""
         if self._sound is None:
             return
-        while (packet := self._next_sound or next(self._sound, None)) is not None:
+        for packet in chain(self._waiting_sound, self._sound):
             time = packet.pts if packet.pts is not None else packet.dts
             assert time is not None
             seconds = float(time * packet.time_base)
-            self._next_sound = packet
             if seconds > until_seconds:
+                self._waiting_sound = [packet]
                 return
-            self._next_sound = None
-            if seconds >= self._clock.sound_until:
-                self._sound.close()
-            elif seconds >= self._clock.sound_from:
+            if self._clock.sound_from <= seconds < self._clock.sound_until:
                 move_packet(packet, self._clock.shift)
                 self._file.mux(packet)
+        self._waiting_sound = []
 
     @contextmanager
     def _as_output_error(self) -> Iterator[None]:
