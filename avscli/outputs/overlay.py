@@ -1,0 +1,118 @@
+"""overlay.mp4: the source with its masks tinted and outlined, in a thread of its own."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Self
+
+from avscli.errors import MediaError
+from avscli.media.video_writer import OverlayWriter
+from avscli.outputs.tint import Tint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from types import TracebackType
+
+    from avscli.config import ReadOptions
+    from avscli.datatypes import FramePrediction, MediaInfo
+
+OVERLAY_NAME = "overlay.mp4"
+MAX_WAITING = 8  # predictions; 7 MB of label maps at 1280×720
+
+
+class OverlaySink:
+    """Writes overlay.mp4 beside the network: decoding, blending and encoding in one other thread.
+
+    Frames queue up to `MAX_WAITING`; then `write` waits. What goes wrong in the thread is raised
+    by the next `write`, or on leaving the block, which otherwise waits for the rest of the queue
+    and for the finished file's check.
+
+    Args:
+        folder: of the run.
+        media: the source.
+        options: the range that predictions come from.
+        num_classes: of the network.
+        on_warning: told about sound that had to be re-encoded or is damaged.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        media: MediaInfo,
+        options: ReadOptions,
+        *,
+        num_classes: int,
+        on_warning: Callable[[str], None],
+    ) -> None:
+        self._source = media.path
+        self._writer = OverlayWriter(media, folder / OVERLAY_NAME, options, on_warning)
+        self._frames = self._writer.frames()
+        self._tint = Tint(num_classes, media.height)
+        # One worker runs jobs in order; taking the oldest result before adding a job beyond the
+        # bound is what bounds the queue, without a put() that could block for ever.
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="avs-overlay")
+        self._waiting: deque[Future[None]] = deque()
+
+    def __enter__(self) -> Self:
+        """Return the sink; the file is created with the first frame."""
+        return self
+
+    def write(self, prediction: FramePrediction) -> None:
+        """Queue a frame.
+
+        Raises:
+            OutputError: an earlier frame could not be written.
+            MediaError: the source could not be decoded again.
+        """
+        while self._waiting and (len(self._waiting) >= MAX_WAITING or self._waiting[0].done()):
+            self._waiting.popleft().result()
+        self._waiting.append(self._worker.submit(self._blend, prediction))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Write what waits and check the file; after an error drop what waits.
+
+        Raises:
+            OutputError: writing failed, or the finished file is not what was written.
+            MediaError: the source could not be decoded again.
+        """
+        try:
+            if kind is None:
+                for job in self._waiting:
+                    job.result()
+        except BaseException as failure:
+            self._finish(type(failure), failure, failure.__traceback__)
+            raise
+        else:
+            self._finish(kind, error, trace)
+
+    def _finish(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Let the thread close the writer, and end the thread."""
+        for job in self._waiting:
+            job.cancel()
+        try:
+            self._worker.submit(self._writer.__exit__, kind, error, trace).result()
+        finally:
+            self._worker.shutdown(wait=True)
+
+    def _blend(self, prediction: FramePrediction) -> None:
+        """Run in the thread: decode, tint and encode one frame."""
+        frame = next(self._frames, None)
+        if frame is None or frame.stamp != prediction.stamp:
+            raise MediaError(
+                f"{self._source} gives other frames than when it was first read",
+                hint="leave the file alone during the run, then run again",
+            )
+        self._tint.blend((frame.y, frame.u, frame.v), prediction.label_map)
+        self._writer.write(frame)
