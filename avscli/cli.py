@@ -10,10 +10,13 @@ import typer
 
 from avscli import __version__, console
 from avscli.commands import demo, doctor, models, segment, train
-from avscli.errors import AvscliError, ExitCode
+from avscli.errors import AvscliError, ExitCode, UsageError
 
 if TYPE_CHECKING:
     from types import FrameType
+
+# Typer brings its own click, under a name that changes; all its usage errors share this base.
+_ParsingError: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
     name="avs",
@@ -53,21 +56,25 @@ def main() -> NoReturn:
     """Run ``avs`` and exit with a code of `ExitCode`."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        app()
+        # Standing alone, Typer would print its own kind of error and be silent on Ctrl-C.
+        code = app(standalone_mode=False) or ExitCode.OK
+        if code == ExitCode.INTERRUPTED:
+            console.interrupted()
+        sys.exit(code)
+    except _ParsingError as err:
+        if message := err.format_message():  # empty when Typer has shown the help instead
+            console.error(UsageError(message, hint="see the options with --help"))
+        sys.exit(ExitCode.USAGE)
     except AvscliError as err:
         if "--traceback" in sys.argv:
             raise
         console.error(err)
         sys.exit(err.exit_code)
-    except KeyboardInterrupt:
-        console.interrupted()
-        sys.exit(ExitCode.INTERRUPTED)
     except Exception as err:  # the one place where bugs become an exit code
         if "--traceback" in sys.argv:
             raise
         console.bug(err)
         sys.exit(ExitCode.INTERNAL)
-    sys.exit(ExitCode.OK)
 
 
 def _terminate(_signum: int, _frame: FrameType | None) -> None:

@@ -67,7 +67,7 @@ def segment(
         device,
         precision,
         batch_clips,
-        write,
+        write,  # type: ignore[arg-type]  # a tuple: Typer has run the parser
         overwrite,
     )
     runtime = open_runtime(weights, options, console.warn)
