@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from avscli.errors import OutputError
@@ -26,7 +27,8 @@ class RunFolder:
 
     Whether the output may be written is checked on entering, before any work. Leaving the
     ``with`` block normally puts the folder in place; leaving it by any exception, Ctrl-C
-    included, removes everything. What a killed run left behind is cleared by the next one.
+    included, removes everything, also an output root that was not there before. What a killed
+    run left behind is cleared by the next one.
 
     Args:
         output_root: holds one folder per source; created when missing.
@@ -43,6 +45,7 @@ class RunFolder:
         self.final = output_root / source.name
         self.partial = output_root / f"{source.name}.partial"
         self._replaced = output_root / f"{source.name}.replaced"
+        self._made: list[Path] = []
         self._lock: int | None = None
 
     def __enter__(self) -> Path:
@@ -55,6 +58,7 @@ class RunFolder:
         self._spare_the_source()
         self._check_existing()
         with output_errors(self.partial):
+            self._made = [folder for folder in self.partial.parents if not folder.exists()]
             self.partial.mkdir(parents=True, exist_ok=True)
             self._lock = _locked(self.partial)
         try:
@@ -132,6 +136,9 @@ class RunFolder:
 
     def _remove(self) -> None:
         shutil.rmtree(self.partial, ignore_errors=True)
+        for folder in self._made:
+            with suppress(OSError):  # another run writes there by now
+                folder.rmdir()
 
     def _unlock(self) -> None:
         if self._lock is not None:

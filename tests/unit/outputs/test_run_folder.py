@@ -57,7 +57,22 @@ def test_any_exception_removes_the_partial_folder(
 ) -> None:
     with pytest.raises(type(error)):
         fail_in(RunFolder(root, source, overwrite=False), error)
+    assert not root.parent.exists(), "it was not there before"
+
+
+def test_a_root_that_was_there_stays(root: Path, source: Path) -> None:
+    root.mkdir(parents=True)
+    with pytest.raises(RuntimeError):
+        fail_in(RunFolder(root, source, overwrite=False), RuntimeError("bug"))
     assert names(root) == []
+
+
+def test_a_new_root_stays_when_another_run_has_come_to_use_it(root: Path, source: Path) -> None:
+    folder = RunFolder(root, source, overwrite=False)
+    folder.__enter__()
+    run(root, source.with_name("other.mp4"))
+    folder.__exit__(RuntimeError, RuntimeError("bug"), None)
+    assert names(root) == ["other.mp4"]
 
 
 def test_an_existing_run_is_refused_before_any_work(root: Path, source: Path) -> None:
