@@ -164,18 +164,26 @@ def load_network(name_or_path: str = "pcmanet-mini", device: str = "cpu") -> AVS
     return network
 
 
-def save_checkpoint(path: Path, state: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
-    """Write weights (stored as float16) and metadata, whole or not at all.
+def save_checkpoint(
+    path: Path,
+    state: Mapping[str, Tensor],
+    info: Mapping[str, Any],
+    *,
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """Write weights and metadata, whole or not at all.
 
     Args:
         path: the .safetensors file to write.
         state: a network's state dict.
         info: ``name``, ``spec`` (NetworkSpec), ``trained_on``, ``scores``, ``licence``, ``source``.
+        dtype: in which floating tensors are stored; float16 halves the file, and loading makes
+            float32 of it again.
     """
     spec: NetworkSpec = info["spec"]
     metadata = {"format_version": FORMAT_VERSION, **info, "spec": spec.to_json()}
     tensors = {
-        k: (v.half() if v.dtype == torch.float32 else v).contiguous() for k, v in state.items()
+        k: (v.to(dtype) if v.is_floating_point() else v).contiguous() for k, v in state.items()
     }
     partial = path.with_name(path.name + ".partial")
     save_file(tensors, str(partial), metadata={_METADATA_KEY: json.dumps(metadata)})

@@ -281,6 +281,8 @@ class FrameConfidence:
         area_share: marked share of the display frame, 0…1.
         num_components: 8-connected regions in the mask.
         audio_dbfs: level of the frame's audio window; -inf for digital silence.
+        selected: share of query positions each masked attention stage still asked the sound
+            about, coarse to fine; empty for networks without such stages.
         flags: any of silent, mask_while_silent, flicker, low_agreement.
     """
 
@@ -292,6 +294,7 @@ class FrameConfidence:
     area_share: float
     num_components: int
     audio_dbfs: float
+    selected: tuple[float, ...] = ()
     flags: tuple[str, ...] = ()
 
 

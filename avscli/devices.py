@@ -30,7 +30,8 @@ class Runtime:
     """A network on its device, and how many clips it takes at once.
 
     Attributes:
-        batch_clips: halved when the device runs out of memory.
+        batch_clips: halved whenever the device runs out of memory.
+        warn: told once when that first happens.
     """
 
     network: AVSNetwork
@@ -38,6 +39,7 @@ class Runtime:
     precision: Precision
     batch_clips: int
     warn: Callable[[str], None]
+    _has_told: bool = False
 
     def forward(self, inputs: NetworkInput) -> NetworkOutput:
         """Run a batch; outputs are float32 on the CPU.
@@ -60,7 +62,9 @@ class Runtime:
                 ) from err
         self.batch_clips = max(1, num_clips // 2)
         torch.cuda.empty_cache()
-        self.warn(f"{self.device} ran out of memory; going on with {self.batch_clips} clips a pass")
+        if not self._has_told:
+            self._has_told = True
+            self.warn(f"{self.device} ran out of memory; going on with fewer clips a pass")
         return self._in_parts(inputs)
 
     def facts(self) -> dict[str, str | int]:

@@ -55,11 +55,13 @@ class StepOutput:
         analysed: the frame's place in the source.
         stage_logits: per supervised stage, finest first, [C, h_k, w_k] float32.
         audio_dbfs: level of the frame's sound window.
+        selected: shares of queries selected, coarse to fine.
     """
 
     analysed: AnalysedFrame
     stage_logits: tuple[Logits, ...]
     audio_dbfs: float
+    selected: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +124,12 @@ def split_steps(
         levels_dbfs: [B, T] from `avscli.preprocess.prepare`.
     """
     stages = [stage.float().cpu().numpy() for stage in output.stage_logits]
+    shares = output.selected.float().cpu().numpy()
     for row, clip in enumerate(clips):
         for step, analysed in zip(np.flatnonzero(clip.valid), clip.analysed, strict=True):
             logits = tuple(stage[row, step] for stage in stages)
-            yield StepOutput(analysed, logits, float(levels_dbfs[row, step]))
+            selected = tuple(shares[row, step].tolist())
+            yield StepOutput(analysed, logits, float(levels_dbfs[row, step]), selected)
 
 
 def in_time_order(steps: Iterable[StepOutput]) -> Iterator[StepOutput]:
@@ -230,6 +234,7 @@ def _confidence(
         area_share=area_share,
         num_components=num_components(look.mask),
         audio_dbfs=step.audio_dbfs,
+        selected=step.selected,
         flags=tuple(_flags(look, previous, agreement=agreement, temporal_iou=temporal_iou)),
     )
 

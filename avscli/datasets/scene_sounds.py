@@ -221,9 +221,7 @@ def _band_noise(rng: Generator, num_samples: int, band_hz: tuple[float, float]) 
     return _noise(rng, num_samples, lambda hz: np.where((hz >= low) & (hz <= high), 1.0, 0.0))
 
 
-def _noise(
-    rng: Generator, num_samples: int, gain: Callable[[Signal], NDArray[np.generic]]
-) -> Signal:
+def _noise(rng: Generator, num_samples: int, gain: Callable[[Signal], Signal]) -> Signal:
     """Noise with the given gain over frequency in hertz, RMS 1."""
     hertz = _bins_hertz(num_samples)
     noise = _filter(rng.standard_normal(num_samples), gain(hertz))

@@ -26,6 +26,7 @@ COLUMNS = (
     "stage_agreement",
     "temporal_iou",
     "audio_dbfs",
+    "selected",
     "flags",
 )
 
@@ -34,8 +35,9 @@ class ConfidenceSink:
     """Writes confidence.csv.
 
     No field can hold a comma, a quote or a line feed, so nothing needs quoting. What a frame has
-    no value for is left empty, digital silence is ``-inf``, flags are separated by semicolons,
-    held frames repeat their analysed frame's numbers.
+    no value for is left empty, digital silence is ``-inf``, flags are separated by semicolons, as
+    are the ``selected`` shares of stages 4, 3, 2; held frames repeat their analysed frame's
+    numbers.
 
     Args:
         folder: of the run.
@@ -84,6 +86,7 @@ def _row(prediction: FramePrediction) -> tuple[str, ...]:
         _share(confidence.stage_agreement),
         _share(confidence.temporal_iou),
         f"{confidence.audio_dbfs:.2f}",
+        ";".join(_share(share) for share in confidence.selected),
         ";".join(confidence.flags),
     )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
+
 from avscli.checkpoints import load_network, save_checkpoint, write_golden
 from avscli.datasets.avsmix import AvsMix
 from avscli.devices import start
@@ -80,7 +82,7 @@ def export(
         "licence": "research use; see the model card",
         "source": f"avs train, recipe {recipe.name}, seed {recipe.seed}, {trainer.step} steps",
     }
-    save_checkpoint(path, trainer.average, info)
+    save_checkpoint(path, trainer.average, info, dtype=torch.float16)
     runtime = start(load_network(str(path)), "cpu", precision="fp32", warn=warn)
     scores = {
         f"scenes_{k}": v
@@ -89,7 +91,7 @@ def export(
     if data is not None:
         summary = score(runtime, avsmix_frames(data, "val")).summary()
         scores |= {f"avsmix_val_{k}": v for k, v in summary.items()}
-    save_checkpoint(path, trainer.average, {**info, "scores": scores})
+    save_checkpoint(path, trainer.average, {**info, "scores": scores}, dtype=torch.float16)
     golden = prepare_frames(list(scene_frames(NUM_GOLDEN_FRAMES)), recipe.spec)
     write_golden(path, golden)
     return path

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from avscli.datatypes import NetworkInput, NetworkSpec
+from avscli.datatypes import NetworkInput
 from avscli.errors import UnknownNetworkError
 from avscli.networks.pcmanet.modules import (
     AudioVisualGroupAttention,
@@ -15,45 +15,7 @@ from avscli.networks.pcmanet.modules import (
 )
 from avscli.networks.pcmanet.network import PCMANet
 from avscli.networks.registry import build_network, list_networks
-
-SPEC = NetworkSpec(
-    network="pcmanet",
-    task="binary",
-    clip_length=3,
-    seconds_per_step=1.0,
-    frame_size_hw=(64, 64),
-    pixel_mean=(0.5, 0.5, 0.5),
-    pixel_std=(0.5, 0.5, 0.5),
-    resize_mode="keep_aspect",
-    num_classes=1,
-    class_names=("sounding_object",),
-    padding="repeat_last",
-    architecture={
-        "variant": "corrected",
-        "backbone": "mobilenet_v2",
-        "audio_encoder": "mobile_audio",
-        "channels": 32,
-        "avga_heads": 4,
-        "qsca_heads": 4,
-        "null_audio_token": True,
-    },
-)
-
-
-def make_network(spec: NetworkSpec = SPEC) -> PCMANet:
-    torch.manual_seed(0)
-    network = build_network(spec)
-    assert isinstance(network, PCMANet)
-    return network.eval()
-
-
-def make_inputs(B: int = 2, T: int = 3, size_hw: tuple[int, int] = (64, 64)) -> NetworkInput:
-    draw = torch.Generator().manual_seed(7)
-    return NetworkInput(
-        frames=torch.randn(B, T, 3, *size_hw, generator=draw),
-        log_mel=torch.randn(B, T, 1, 96, 64, generator=draw) - 2.0,
-        valid=torch.ones(B, T, dtype=torch.bool),
-    )
+from tests.networks_for_tests import TINY_SPEC, make_inputs, make_network
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +102,7 @@ def test_the_state_dict_round_trips(network):
 
 def test_an_unknown_network_lists_close_names():
     with pytest.raises(UnknownNetworkError) as caught:
-        build_network(dataclasses.replace(SPEC, network="pcmanett"))
+        build_network(dataclasses.replace(TINY_SPEC, network="pcmanett"))
     assert "pcmanet" in caught.value.hint
     assert list_networks() == ["pcmanet"]
 

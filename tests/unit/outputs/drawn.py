@@ -64,6 +64,7 @@ def make_prediction(
             area_share=float((labels > 0).mean()),
             num_components=int(marked),
             audio_dbfs=audio_dbfs,
+            selected=(1.0, 0.5, 0.25),
             flags=flags,
         ),
     )

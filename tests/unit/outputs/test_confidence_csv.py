@@ -16,9 +16,10 @@ def test_every_frame_is_one_row_with_the_documented_columns(tmp_path: Path) -> N
         first, second = csv.DictReader(file)
     assert list(first) == [
         "frame", "time", "interpolated", "state", "score", "area_share", "num_components",
-        "mean_probability", "entropy", "stage_agreement", "temporal_iou", "audio_dbfs", "flags",
+        "mean_probability", "entropy", "stage_agreement", "temporal_iou", "audio_dbfs", "selected", "flags",
     ]  # fmt: skip
     assert first["flags"] == "flicker;low_agreement"
+    assert first["selected"] == "1.000000;0.500000;0.250000"
     assert float(first["area_share"]) == round(float((blob(0) > 0).mean()), 6)
     assert (first["temporal_iou"], second["temporal_iou"]) == ("", "0.750000")
     assert second["mean_probability"] == ""

@@ -1,0 +1,130 @@
+"""Checkpoints: what is written comes back, and what is damaged is refused by name."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from avscli import checkpoints
+from avscli.errors import CheckpointMismatchError, ExitCode, UnknownNetworkError, WeightsError
+from tests.networks_for_tests import TINY_SPEC, make_inputs, make_network, save_tiny
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny(tmp_path_factory.mktemp("weights") / "tiny.safetensors")
+
+
+def test_a_saved_network_comes_back_with_its_spec_and_bits(tiny):
+    loaded, original = checkpoints.load_network(str(tiny)), make_network()
+    assert loaded.spec == TINY_SPEC
+    for name, value in original.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], value), name
+
+
+def test_half_precision_halves_the_file_and_comes_back_as_float32(tiny, tmp_path):
+    path = save_tiny(tmp_path / "half.safetensors", dtype=torch.float16)
+    assert path.stat().st_size < 0.55 * tiny.stat().st_size
+    for name, value in make_network().state_dict().items():
+        loaded = checkpoints.load_network(str(path)).state_dict()[name]
+        torch.testing.assert_close(loaded, value.half().to(value.dtype), atol=0, rtol=0)
+
+
+def test_the_information_is_read_without_building_a_network(tiny):
+    info = checkpoints.read_info(tiny)
+    assert info.name == "tiny"
+    assert info.sha256 == hashlib.sha256(tiny.read_bytes()).hexdigest()
+    expected = sum(value.numel() for value in make_network().state_dict().values())
+    assert info.num_parameters == expected
+
+
+def test_a_loaded_network_is_ready_for_inference(tiny):
+    network = checkpoints.load_network(str(tiny))
+    assert not network.training
+    assert not any(p.requires_grad for p in network.parameters())
+    assert network.checkpoint == checkpoints.read_info(tiny)
+
+
+def test_a_golden_passes_on_the_machine_that_wrote_it_and_fails_for_other_weights(tmp_path):
+    path = save_tiny(tmp_path / "tiny.safetensors")
+    checkpoints.write_golden(path, make_inputs(1))
+    assert checkpoints.verify(str(path)).passed
+    other = make_network()
+    with torch.no_grad():
+        other.heads[0][-1].bias.add_(1.0)
+    save_tiny(path, other)
+    verification = checkpoints.verify(str(path))
+    assert verification.max_logit_difference == pytest.approx(1.0, abs=0.01)
+    with pytest.raises(WeightsError, match="other logits"):
+        checkpoints.require_verified(str(path))
+
+
+def damaged_header(path: Path) -> None:
+    path.write_bytes(b"\xff" * 100)
+
+
+def truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def without_metadata(path: Path) -> None:
+    save_file(load_file(path), path)
+
+
+@pytest.mark.parametrize("damage", [damaged_header, truncated, without_metadata])
+def test_a_damaged_file_is_a_weights_error_that_names_it(tmp_path, damage):
+    path = save_tiny(tmp_path / "tiny.safetensors")
+    damage(path)
+    with pytest.raises(WeightsError, match=r"tiny\.safetensors") as caught:
+        checkpoints.load_network(str(path))
+    assert caught.value.exit_code == ExitCode.BAD_WEIGHTS
+    assert caught.value.hint
+
+
+def test_missing_tensors_are_named(tmp_path):
+    network = make_network()
+    state = network.state_dict()
+    del state["heads.0.0.weight"]
+    info = {
+        "name": "x",
+        "spec": TINY_SPEC,
+        "trained_on": [],
+        "scores": {},
+        "licence": "",
+        "source": "",
+    }
+    checkpoints.save_checkpoint(tmp_path / "x.safetensors", state, info)
+    with pytest.raises(CheckpointMismatchError, match=r"heads\.0\.0\.weight"):
+        checkpoints.load_network(str(tmp_path / "x.safetensors"))
+
+
+def test_a_newer_format_says_upgrade(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "FORMAT_VERSION", 99)
+    path = save_tiny(tmp_path / "tiny.safetensors")
+    monkeypatch.undo()
+    with pytest.raises(WeightsError, match="format 99") as caught:
+        checkpoints.read_info(path)
+    assert "upgrade" in caught.value.hint
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    with pytest.raises(UnknownNetworkError) as caught:
+        checkpoints.find_checkpoint("pcmanet-mimi")
+    assert "pcmanet-mini" in caught.value.hint
+
+
+def test_a_missing_file_is_not_taken_for_a_name(tmp_path):
+    with pytest.raises(UnknownNetworkError, match="no checkpoint file"):
+        checkpoints.find_checkpoint(str(tmp_path / "absent.safetensors"))
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("entry", checkpoints.list_shipped(), ids=lambda e: e.name)
+def test_shipped_weights_are_what_the_index_says_and_pass_their_golden(entry):
+    path = checkpoints.weights_folder() / entry.file
+    assert path.stat().st_size == entry.num_bytes <= 30_000_000
+    assert checkpoints.sha256_of(path) == entry.sha256
+    assert checkpoints.require_verified(entry.name).passed
+    assert (checkpoints.weights_folder() / f"{entry.name}.md").is_file(), "a model card is due"

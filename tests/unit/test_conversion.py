@@ -1,0 +1,84 @@
+"""Published checkpoints become ours, from real files on disk."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from avscli.checkpoints import load_network, read_info
+from avscli.conversion import convert_official
+from avscli.errors import CheckpointMismatchError, OutputError, UsageError, WeightsError
+from avscli.networks.pcmanet import load_official
+from tests.parity.published import published_keys, rule_weights
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state dict with the published names, as the authors' training saves it."""
+    path = tmp_path_factory.mktemp("published") / "S4_best.pth"
+    torch.save(rule_weights(published_keys("s4_resnet"), 2), path)
+    return path
+
+
+def convert(
+    source: Path, target: Path, *, vggish: Path | None = None, clip_length: int = 5
+) -> None:
+    convert_official(source, target, clip_length=clip_length, vggish=vggish, overwrite=False)
+
+
+def test_a_converted_checkpoint_gives_the_published_networks_logits(published, tmp_path):
+    target = tmp_path / "s4.safetensors"
+    convert(published, target)
+    draw = torch.Generator().manual_seed(0)
+    frames = torch.randn(1, 5, 3, 64, 64, generator=draw)
+    audio = torch.rand(1, 5, 128, generator=draw)
+    official = load_official(published, clip_length=5)
+    with torch.inference_mode():
+        valid = torch.ones(1, 5, dtype=torch.bool)
+        expected = official.network.forward_embeddings(frames, audio, valid).logits
+        got = load_network(str(target)).forward_embeddings(frames, audio, valid).logits
+    torch.testing.assert_close(got, expected, atol=1e-4, rtol=1e-4)
+    assert read_info(target).spec.architecture["variant"] == "official"
+
+
+def test_with_vggish_a_converted_checkpoint_hears(published, tmp_path):
+    vggish = tmp_path / "vggish.pth"
+    torch.save(rule_weights(published_keys("vggish_pca"), 1), vggish)
+    convert(published, tmp_path / "s4.safetensors", vggish=vggish)
+    network = load_network(str(tmp_path / "s4.safetensors"))
+    assert network.audio_encoder is not None
+    assert network.audio_encoder(torch.zeros(1, 1, 96, 64)).shape == (1, 128)
+
+
+@pytest.mark.parametrize("length", [1, 4, 7])
+def test_other_clip_lengths_are_a_usage_error(published, tmp_path, length):
+    with pytest.raises(UsageError, match="--clip-length"):
+        convert(published, tmp_path / "x.safetensors", clip_length=length)
+
+
+def test_an_existing_target_is_kept(published, tmp_path):
+    target = tmp_path / "x.safetensors"
+    target.write_bytes(b"precious")
+    with pytest.raises(OutputError, match="exists"):
+        convert(published, target)
+    assert target.read_bytes() == b"precious"
+
+
+def test_a_target_of_another_kind_is_a_usage_error(published, tmp_path):
+    with pytest.raises(UsageError, match=r"\.safetensors"):
+        convert(published, tmp_path / "x.pth")
+
+
+def test_a_source_that_is_no_checkpoint_leaves_no_target(tmp_path):
+    source = tmp_path / "x.pth"
+    source.write_text("not weights")
+    with pytest.raises(WeightsError, match=r"x\.pth"):
+        convert(source, tmp_path / "y.safetensors")
+    assert [p.name for p in tmp_path.iterdir()] == ["x.pth"]
+
+
+def test_another_networks_state_dict_is_a_mismatch(tmp_path):
+    source = tmp_path / "x.pth"
+    torch.save({"resnet.conv1.weight": torch.zeros(64, 3, 7, 7)}, source)
+    with pytest.raises(CheckpointMismatchError):
+        convert(source, tmp_path / "y.safetensors")

@@ -1,0 +1,87 @@
+"""Devices: what is asked for is honoured or refused, and memory that runs out halves the batch."""
+
+import pytest
+import torch
+
+from avscli.datatypes import NetworkInput
+from avscli.devices import Runtime, choose_device, choose_precision, start
+from avscli.errors import DeviceError, ExitCode
+from tests.networks_for_tests import make_inputs, make_network
+
+
+class ShortOfMemory(torch.nn.Module):
+    """A real network on a device that holds at most two clips."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = make_network()
+        self.spec = self.network.spec
+        self.fits = 2
+
+    def forward(self, inputs: NetworkInput):
+        if len(inputs.valid) > self.fits:
+            raise torch.OutOfMemoryError("out of memory")
+        return self.network(inputs)
+
+
+@pytest.mark.parametrize("wanted", ["gpu", "tpu:0", "cuda:99"])
+def test_a_device_that_is_named_and_does_not_work_is_an_error(wanted):
+    with pytest.raises(DeviceError, match=wanted.split(":")[0]) as caught:
+        choose_device(wanted, warn=pytest.fail)
+    assert caught.value.exit_code == ExitCode.DEVICE
+    assert caught.value.hint
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_auto_takes_the_cpu_without_a_word_where_there_is_nothing_else():
+    assert choose_device("auto", warn=pytest.fail) in ("cpu", "mps")
+
+
+def test_running_out_of_memory_halves_the_batch_says_so_once_and_gives_the_same_numbers():
+    warnings: list[str] = []
+    network, inputs = ShortOfMemory(), make_inputs(8)
+    runtime = Runtime(network, "cpu", "fp32", 8, warnings.append)
+    with torch.inference_mode():
+        expected = network.network(inputs).logits
+    torch.testing.assert_close(runtime.forward(inputs).logits, expected, atol=1e-5, rtol=1e-4)
+    assert runtime.batch_clips == 2
+    runtime.forward(inputs)
+    assert len([w for w in warnings if "out of memory" in w]) == 1
+
+
+def test_a_clip_that_does_not_fit_alone_is_a_device_error():
+    network = ShortOfMemory()
+    network.fits = 0
+    runtime = Runtime(network, "cpu", "fp32", 4, lambda _message: None)
+    with pytest.raises(DeviceError, match="one clip") as caught:
+        runtime.forward(make_inputs(4))
+    assert caught.value.hint
+
+
+def test_auto_precision_stays_exact_where_golden_masks_would_change():
+    assert choose_precision("auto", "cpu", lambda _precision: 0.98) == "fp32"
+    assert choose_precision("fp16", "cpu", lambda _precision: 0.0) == "fp16"
+
+
+def test_a_network_without_a_golden_runs_in_float32_on_a_cpu():
+    runtime = start(make_network(), "cpu", warn=pytest.fail)
+    assert runtime.precision == "fp32"
+    assert runtime.facts()["device"] == "cpu"
+
+
+def test_bfloat16_outputs_are_float32_and_close():
+    network, inputs = make_network(), make_inputs(1)
+    exact = Runtime(network, "cpu", "fp32", 1, pytest.fail).forward(inputs).logits
+    rough = Runtime(network, "cpu", "bf16", 1, pytest.fail).forward(inputs).logits
+    assert rough.dtype == torch.float32
+    assert 0.0 < (exact - rough).abs().max() < 0.1 * exact.abs().max() + 0.1
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_a_gpu_gives_the_cpus_numbers():
+    network, inputs = make_network(), make_inputs(2)
+    expected = Runtime(network, "cpu", "fp32", 2, pytest.fail).forward(inputs).logits
+    network.to("cuda")
+    got = Runtime(network, "cuda", "fp32", 2, pytest.fail).forward(inputs).logits
+    torch.testing.assert_close(got, expected, atol=1e-3, rtol=1e-3)
