@@ -205,7 +205,8 @@ class Trainer:
         nn.utils.clip_grad_norm_(parameters, self.recipe.gradient_norm)
         self.optimizer.step()
         self._update_average()
-        return {"stage1": float(stages[0]), "stage4": float(stages[3]), "tags": float(tags)}
+        told = {"stage1": stages[0], "stage4": stages[3], "tags": tags}
+        return {name: value.detach().item() for name, value in told.items()}
 
     def _rest_early_blocks(self, resting: bool) -> None:
         if self.recipe.resting_blocks:

@@ -16,7 +16,8 @@ def test_every_frame_is_one_row_with_the_documented_columns(tmp_path: Path) -> N
         first, second = csv.DictReader(file)
     assert list(first) == [
         "frame", "time", "interpolated", "state", "score", "area_share", "num_components",
-        "mean_probability", "entropy", "stage_agreement", "temporal_iou", "audio_dbfs", "selected", "flags",
+        "mean_probability", "entropy", "stage_agreement", "temporal_iou", "audio_dbfs",
+        "selected", "flags",
     ]  # fmt: skip
     assert first["flags"] == "flicker;low_agreement"
     assert first["selected"] == "1.000000;0.500000;0.250000"

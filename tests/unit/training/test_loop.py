@@ -1,0 +1,114 @@
+"""The training loop: it learns, it resumes exactly, and a killed run loses nothing it saved."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from avscli.training import loop
+from avscli.training.loop import Trainer
+from avscli.training.recipe import Recipe, load_recipe
+from avscli.training.samples import Sample, SceneSamples
+from tests.networks_for_tests import TINY_SPEC
+
+
+def tiny_recipe(**changes: object) -> Recipe:
+    return dataclasses.replace(
+        load_recipe("mini"),
+        spec=dataclasses.replace(TINY_SPEC, clip_length=1),
+        steps=4,
+        batch_samples=4,
+        sample_size_hw=(64, 64),
+        **changes,
+    )
+
+
+class Dying:
+    """A source that fails after some couples, as a killed run would stop."""
+
+    def __init__(self, couples: int) -> None:
+        self.left = couples
+        self.scenes = SceneSamples((64, 64))
+
+    def draw(self, rng) -> list[Sample]:
+        self.left -= 1
+        if self.left < 0:
+            raise ConnectionError("killed")
+        return self.scenes.draw(rng)
+
+
+def make_trainer(folder: Path, source=None, **changes: object) -> Trainer:
+    sources = [source or SceneSamples((64, 64))]
+    return Trainer(tiny_recipe(**changes), sources, [1.0], tag_names=["unused"], folder=folder)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_a_killed_and_resumed_run_equals_an_undisturbed_one_bit_for_bit(tmp_path, monkeypatch):
+    undisturbed = make_trainer(tmp_path / "whole")
+    undisturbed.run()
+
+    monkeypatch.setattr(loop, "SAVE_EVERY_SECONDS", 0.0)
+    killed = make_trainer(tmp_path / "killed", Dying(couples=4))  # two couples a step
+    with pytest.raises(ConnectionError):
+        killed.run()
+    assert killed.step == 2
+    resumed = make_trainer(tmp_path / "killed")
+    assert resumed.resume()
+    assert resumed.step == 2
+    resumed.run()
+
+    for name, value in undisturbed.network.state_dict().items():
+        assert torch.equal(value, resumed.network.state_dict()[name]), name
+        assert torch.equal(undisturbed.average[name], resumed.average[name]), name
+
+
+def test_other_seeds_train_other_networks(tmp_path):
+    runs = [make_trainer(tmp_path / str(seed), seed=seed) for seed in (1, 2)]
+    for run in runs:
+        run.run()
+    first, second = (run.network.heads[0][0].weight for run in runs)
+    assert not torch.equal(first, second)
+
+
+def test_nothing_is_resumed_from_an_empty_folder(tmp_path):
+    assert not make_trainer(tmp_path).resume()
+
+
+def test_early_blocks_rest_first_and_train_in_the_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "SAVE_EVERY_SECONDS", 0.0)
+    resting = make_trainer(tmp_path / "a", Dying(couples=6), resting_share=0.75)
+    start = resting.network.backbone.stem.weight.clone()
+    with pytest.raises(ConnectionError):
+        resting.run()
+    assert torch.equal(resting.network.backbone.stem.weight, start)
+    resumed = make_trainer(tmp_path / "a", resting_share=0.75)
+    resumed.resume()
+    resumed.run()
+    assert not torch.equal(resumed.network.backbone.stem.weight, start)
+
+
+def test_the_learning_rate_rises_then_falls_to_zero(tmp_path):
+    trainer = make_trainer(tmp_path)
+    trainer.recipe = dataclasses.replace(trainer.recipe, steps=100, warmup_share=0.1)
+    rates = [trainer._rate(step) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[9] == rates[10] == 1.0
+    assert rates[55] == pytest.approx(0.5)
+    assert rates[100] == pytest.approx(0.0)
+
+
+def test_losses_are_logged_as_json_lines(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "LOG_EVERY_STEPS", 2)
+    make_trainer(tmp_path).run()
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [2, 4]
+    assert all(row["stage1"] > 0 for row in rows)
