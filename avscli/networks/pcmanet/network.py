@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from avscli.datatypes import NetworkOutput
+from avscli.errors import WeightsError
 from avscli.networks.pcmanet.modules import (
     AudioVisualGroupAttention,
     GuidedFusion,
@@ -83,9 +84,16 @@ class PCMANet(nn.Module):
         )
 
     def forward(self, inputs: NetworkInput) -> NetworkOutput:
-        """Segment a batch of clips; see `NetworkInput` and `NetworkOutput` for shapes."""
+        """Segment a batch of clips; see `NetworkInput` and `NetworkOutput` for shapes.
+
+        Raises:
+            WeightsError: the network was built without an audio encoder.
+        """
         if self.audio_encoder is None:
-            raise ValueError("this network was built without an audio encoder")
+            raise WeightsError(
+                "this checkpoint holds no audio encoder, so it cannot hear a video",
+                hint="convert it again with: avs models convert … --vggish FILE",
+            )
         B, T = inputs.valid.shape
         embeddings = self.audio_encoder(inputs.log_mel.flatten(0, 1)).reshape(B, T, -1)
         return self.forward_embeddings(inputs.frames, embeddings, inputs.valid)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from avscli.datatypes import NetworkInput
-from avscli.errors import UnknownNetworkError
+from avscli.errors import UnknownNetworkError, WeightsError
 from avscli.networks.pcmanet.modules import (
     AudioVisualGroupAttention,
     GuidedFusion,
@@ -35,6 +35,14 @@ def test_any_number_of_frames_and_any_size_divisible_by_32_runs(network, T, size
     assert all(
         stage.isfinite().all() and stage.dtype == torch.float32 for stage in output.stage_logits
     )
+
+
+def test_a_network_that_cannot_hear_says_what_its_weights_lack():
+    deaf = dict(TINY_SPEC.architecture) | {"audio_encoder": "none"}
+    network = make_network(dataclasses.replace(TINY_SPEC, architecture=deaf))
+    with pytest.raises(WeightsError, match="no audio encoder") as caught:
+        network(make_inputs(1))
+    assert "--vggish" in caught.value.hint
 
 
 def test_every_parameter_receives_a_gradient():
