@@ -57,10 +57,7 @@ def convert_official(
         "licence": "that of the source file",
         "source": f"converted from {source.name}",
     }
-    try:
-        save_checkpoint(target, network.state_dict(), info)
-    except OSError as err:
-        raise OutputError(f"cannot write {target}: {err.strerror}") from err
+    save_checkpoint(target, network.state_dict(), info)
 
 
 def _with_vggish(network: PCMANet, path: Path) -> PCMANet:

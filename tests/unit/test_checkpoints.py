@@ -1,5 +1,6 @@
 """Checkpoints: what is written comes back, and what is damaged is refused by name."""
 
+import dataclasses
 import hashlib
 from pathlib import Path
 
@@ -59,6 +60,34 @@ def test_a_golden_passes_on_the_machine_that_wrote_it_and_fails_for_other_weight
     assert verification.max_logit_difference == pytest.approx(1.0, abs=0.01)
     with pytest.raises(WeightsError, match="other logits"):
         checkpoints.require_verified(str(path))
+
+
+def test_a_file_that_is_named_like_shipped_weights_is_not_taken_for_them(tmp_path):
+    path = save_tiny(tmp_path / "pcmanet-mini.safetensors")
+    checkpoints.write_golden(path, make_inputs(1))
+    assert checkpoints.verify(str(path)).passed
+
+
+def test_shipped_weights_of_another_hash_are_damaged_whatever_they_call_themselves(
+    tmp_path, monkeypatch
+):
+    save_tiny(tmp_path / "tiny.safetensors")
+    monkeypatch.setattr(checkpoints, "weights_folder", lambda: tmp_path)
+    (tmp_path / "index.toml").write_text(
+        f'[shipped]\nfile = "tiny.safetensors"\nsha256 = "{"0" * 64}"\n'
+        'num_bytes = 1\nlicence = ""\nsummary = ""\n'
+    )
+    with pytest.raises(WeightsError, match="damaged"):
+        checkpoints.load_network("shipped")
+
+
+def test_a_spec_that_describes_no_network_is_a_mismatch(tmp_path):
+    spec = dataclasses.replace(TINY_SPEC, architecture={"backbone": "mobilenet_v2"})
+    path = tmp_path / "x.safetensors"
+    info = {"name": "x", "trained_on": [], "scores": {}, "licence": "", "source": ""}
+    checkpoints.save_checkpoint(path, {}, {**info, "spec": spec})
+    with pytest.raises(CheckpointMismatchError, match="audio_encoder"):
+        checkpoints.load_network(str(path))
 
 
 def damaged_header(path: Path) -> None:

@@ -69,6 +69,12 @@ def test_a_target_of_another_kind_is_a_usage_error(published, tmp_path):
         convert(published, tmp_path / "x.pth")
 
 
+def test_a_target_that_cannot_be_written_is_an_output_error(published, tmp_path):
+    with pytest.raises(OutputError, match=r"missing/x\.safetensors"):
+        convert(published, tmp_path / "missing" / "x.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_source_that_is_no_checkpoint_leaves_no_target(tmp_path):
     source = tmp_path / "x.pth"
     source.write_text("not weights")
