@@ -50,8 +50,9 @@ def verify(
 ) -> None:
     """Check that weights are whole and compute here what they computed when they were made."""
     from avscli.checkpoints import require_verified
+    from avscli.devices import choose_device
 
-    verification = require_verified(name, device)
+    verification = require_verified(name, choose_device(device, console.warn))
     if as_json:
         console.result_json(asdict(verification))
     else:
