@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avscli.config import SILENCE_DBFS
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -28,8 +26,3 @@ def level_dbfs(windows: NDArray[np.float32]) -> NDArray[np.float64]:
     power = np.mean(np.square(windows, dtype=np.float64), axis=-1)
     with np.errstate(divide="ignore"):
         return np.asarray(10.0 * np.log10(power))
-
-
-def is_silent(windows: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Return [...] bool: the level lies below −60 dBFS (`config.SILENCE_DBFS`)."""
-    return level_dbfs(windows) < SILENCE_DBFS
