@@ -52,15 +52,29 @@ def video_stream(container: InputContainer, path: Path) -> av.VideoStream:
     """Return the first stream of moving pictures; cover art is not one.
 
     Raises:
-        MediaError: there is none.
+        MediaError: there is none, or no decoder for it.
     """
     for stream in container.streams.video:
         if not stream.disposition & _PICTURES:
+            require_decoder(stream, path)
             return stream
     raise MediaError(
         f"{path} has no video stream",
         hint="audio-visual segmentation needs pictures as well as sound",
     )
+
+
+def require_decoder(stream: Stream, path: Path) -> None:
+    """Check that the FFmpeg libraries know a stream's codec.
+
+    Raises:
+        MediaError: they do not.
+    """
+    if stream.codec_context is None:  # which the type does not admit
+        raise MediaError(
+            f"{path}: the codec of its {stream.type} stream is unknown",
+            hint="convert the file to H.264 and AAC with a program that plays it",
+        )
 
 
 def decoded_frames(

@@ -11,7 +11,7 @@ from av.container import InputContainer
 
 from avscli.datatypes import AudioInfo, MediaInfo
 from avscli.errors import MediaError, UsageError
-from avscli.media.containers import decoded_frames, open_input, video_stream
+from avscli.media.containers import decoded_frames, open_input, require_decoder, video_stream
 
 _PROGRESSIVE = {0, 1}  # AVFieldOrder: unknown, progressive; the rest are interlaced
 _CLOCKWISE: dict[int, Literal[0, 90, 180, 270]] = {0: 0, 1: 90, 2: 180, 3: 270}
@@ -28,8 +28,8 @@ def probe(path: Path, *, audio_track: int = 0) -> MediaInfo:
         The file's properties; `audio` is None when the file has no audio track at all.
 
     Raises:
-        MediaError: the file is missing, no regular file, empty, no media, has no video stream, or
-            none of its frames can be decoded.
+        MediaError: the file is missing, no regular file, empty, no media, has no video stream,
+            none of its frames can be decoded, or the codec of picture or sound is unknown.
         UsageError: the file has audio tracks, but not that many.
     """
     with open_input(path) as container:
@@ -80,6 +80,7 @@ def _audio_info(container: InputContainer, path: Path, track: int) -> AudioInfo 
             hint=f"choose one of 0 to {len(streams) - 1}",
         )
     stream = streams[track]
+    require_decoder(stream, path)
     base = _time_base(stream)
     return AudioInfo(
         track=track,

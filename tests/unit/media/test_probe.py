@@ -180,6 +180,19 @@ def test_what_cannot_be_probed_is_refused_in_one_line_with_a_hint(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("suffix", "known", "unknown", "which"),
+    [("mp4", b"avc1", b"xxxx", "video"), ("mkv", b"A_AAC", b"A_XXX", "audio")],
+)
+def test_an_unknown_codec_is_refused(
+    tmp_path: Path, suffix: str, known: bytes, unknown: bytes, which: str
+) -> None:
+    path = make_video(tmp_path / f"a.{suffix}", seconds=0.2, audio_codec="aac")
+    path.write_bytes(path.read_bytes().replace(known, unknown))
+    with pytest.raises(MediaError, match=f"the codec of its {which} stream is unknown"):
+        probe(path)
+
+
 def test_a_device_is_refused() -> None:
     with pytest.raises(MediaError, match="not a regular file"):
         probe(Path("/dev/zero"))
