@@ -183,8 +183,10 @@ class _Run:
 
 def _as_float(frame: av.AudioFrame) -> NDArray[np.float32]:
     values = frame.to_ndarray()
-    scale = 32768 if values.dtype == np.int16 else 1
-    return values.astype(np.float32) / np.float32(scale)
+    if values.dtype == np.int16:
+        return values.astype(np.float32) / np.float32(32768)
+    # Float tracks can hold NaN and infinities; one would make every number after it undefined.
+    return np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=1.0, neginf=-1.0)
 
 
 def _seconds(frame: av.AudioFrame) -> Fraction | None:

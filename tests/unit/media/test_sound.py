@@ -160,6 +160,18 @@ def test_times_before_zero_are_silence(tmp_path: Path) -> None:
     assert np.abs(track.samples[SAMPLE_RATE_HZ // 2 :]).max() > 0.4
 
 
+def test_what_is_no_number_is_silence(tmp_path: Path) -> None:
+    def broken(times: np.ndarray) -> np.ndarray:
+        return np.where(times < 0.5, np.nan, tone(440)(times))
+
+    path = make_video(
+        tmp_path / "a.mkv", audio=broken, audio_codec="pcm_f32le", sample_rate=SAMPLE_RATE_HZ
+    )
+    samples = stretch(path, 0.0, 1.0).samples
+    assert np.all(samples[: SAMPLE_RATE_HZ // 2 - 100] == 0)
+    assert np.abs(samples[SAMPLE_RATE_HZ // 2 :]).max() > 0.4
+
+
 def test_damaged_packets_are_reported_once_and_leave_the_rest_in_place(tmp_path: Path) -> None:
     path = make_video(
         tmp_path / "a.mp4", seconds=2, audio=impulse(1.6, width_seconds=0.004), faststart=True
