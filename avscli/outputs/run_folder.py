@@ -57,14 +57,14 @@ class RunFolder:
         """
         self._spare_the_source()
         self._check_existing()
-        with output_errors(self.partial):
-            self._made = [folder for folder in self.partial.parents if not folder.exists()]
-            self.partial.mkdir(parents=True, exist_ok=True)
-            self._lock = _locked(self.partial)
         try:
             with output_errors(self.partial):
+                self._made = [folder for folder in self.partial.parents if not folder.exists()]
+                self.partial.mkdir(parents=True, exist_ok=True)
+                self._lock = _locked(self.partial)
                 _clear(self.partial)
         except BaseException:
+            self._remove(and_partial=self._lock is not None)  # unlocked, it is another run's
             self._unlock()
             raise
         return self.partial
@@ -86,11 +86,11 @@ class RunFolder:
                 with output_errors(self.final):
                     self._put_in_place()
         except BaseException:
-            self._remove()
+            self._remove(and_partial=True)
             raise
         else:
             if kind is not None:
-                self._remove()
+                self._remove(and_partial=True)
         finally:
             self._unlock()
 
@@ -126,16 +126,18 @@ class RunFolder:
             self.partial.rename(self.final)
             return
         shutil.rmtree(self._replaced, ignore_errors=True)
-        self.final.rename(self._replaced)
         try:
+            self.final.rename(self._replaced)
             self.partial.rename(self.final)
         except BaseException:
-            self._replaced.rename(self.final)
+            if not os.path.lexists(self.final):
+                self._replaced.rename(self.final)
             raise
         shutil.rmtree(self._replaced, ignore_errors=True)
 
-    def _remove(self) -> None:
-        shutil.rmtree(self.partial, ignore_errors=True)
+    def _remove(self, *, and_partial: bool) -> None:
+        if and_partial:
+            shutil.rmtree(self.partial, ignore_errors=True)
         for folder in self._made:
             with suppress(OSError):  # another run writes there by now
                 folder.rmdir()

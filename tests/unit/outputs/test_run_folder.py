@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from avscli.errors import ExitCode, OutputError
+from avscli.outputs import run_folder
 from avscli.outputs.run_folder import RunFolder
 
 
@@ -189,6 +190,46 @@ def test_a_run_that_finished_meanwhile_is_not_lost(root: Path, source: Path) -> 
         slow.__exit__(None, None, None)
     assert names(root) == ["clip.mp4"]
     assert (root / "clip.mp4" / "run.json").read_text() == "other"
+
+
+def test_a_name_that_is_too_long_leaves_no_root(tmp_path: Path) -> None:
+    root = tmp_path / "out" / "deep"
+    with (
+        pytest.raises(OutputError, match="name too long"),
+        RunFolder(root, tmp_path / ("x" * 250), overwrite=False),
+    ):
+        pytest.fail("must not start")
+    assert not root.parent.exists(), "it was not there before"
+
+
+def test_ctrl_c_while_starting_leaves_no_root(
+    root: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_folder, "_clear", interrupt)
+    with pytest.raises(KeyboardInterrupt), RunFolder(root, source, overwrite=False):
+        pytest.fail("must not start")
+    assert not root.parent.exists()
+
+
+def test_ctrl_c_while_replacing_brings_the_old_run_back(
+    root: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(root, source, "first")
+    rename = Path.rename
+
+    def rename_and_interrupt(path: Path, target: Path) -> None:
+        rename(path, target)
+        if target.suffix == ".replaced":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "rename", rename_and_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run(root, source, "second", overwrite=True)
+    assert (root / "clip.mp4" / "run.json").read_text() == "first"
+    assert names(root) == ["clip.mp4"]
 
 
 def test_a_root_that_is_a_file_is_an_output_error(tmp_path: Path, source: Path) -> None:
