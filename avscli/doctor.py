@@ -10,19 +10,27 @@ from typing import TYPE_CHECKING
 import torch
 
 from avscli import __version__
-from avscli.checkpoints import find_checkpoint, list_shipped, load_network, read_golden, verify
+from avscli.checkpoints import (
+    find_checkpoint,
+    list_shipped,
+    load_network,
+    read_golden,
+    require_verified,
+)
 from avscli.config import DEFAULT_WEIGHTS
 from avscli.devices import choose_device, start
-from avscli.errors import AvscliError, DeviceError
+from avscli.errors import AvscliError, MissingExtraError, OutputError
 from avscli.media.capabilities import available_encoders, library_versions, program
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Sequence
 
 _PACKAGES = ("torch", "numpy", "av", "opencv-python-headless", "pycocotools", "safetensors")
 
 
-def examine(device: str, warn: Callable[[str], None]) -> dict[str, object]:
+def examine(
+    device: str, warn: Callable[[str], None]
+) -> tuple[dict[str, object], list[AvscliError]]:
     """Look at everything ``avs segment`` needs.
 
     Args:
@@ -30,62 +38,68 @@ def examine(device: str, warn: Callable[[str], None]) -> dict[str, object]:
         warn: told about an accelerator that is present and fails.
 
     Returns:
-        JSON-able facts; ``problems`` lists what stands in the way, empty when nothing does.
+        JSON-able facts, and what stands in the way.
     """
-    problems: list[str] = []
+    problems: list[AvscliError] = []
+    encoders = available_encoders()
     facts: dict[str, object] = {
         "avs": __version__,
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
         "packages": {name: _version(name, problems) for name in _PACKAGES},
         "ffmpeg_libraries": dict(library_versions()),
-        "encoders": available_encoders(),
+        "encoders": encoders,
     }
-    if "libx264" not in available_encoders():
-        problems.append("the FFmpeg libraries lack libx264: overlays cannot be written")
+    if "libx264" not in encoders:
+        problems.append(OutputError("the FFmpeg libraries lack libx264, which writes overlays"))
     try:
         facts["ffmpeg_program"] = " ".join(program())
     except RuntimeError as err:
-        problems.append(f"no ffmpeg program: {err}")
-    facts["weights"] = [_weights_line(entry.name, problems) for entry in list_shipped()]
+        problems.append(MissingExtraError(f"no ffmpeg program: {err}"))
+    facts["weights"] = _weights_lines(problems)
     facts["self_test"] = _self_test(device, warn, problems)
-    facts["problems"] = problems
-    return facts
+    facts["problems"] = [str(problem) for problem in problems]
+    return facts, problems
 
 
-def require_healthy(facts: Mapping[str, object]) -> None:
+def require_healthy(problems: Sequence[AvscliError]) -> None:
     """Raise when `examine` found problems.
 
     Raises:
-        DeviceError: something that ``avs segment`` needs is missing or fails.
+        AvscliError: all problems in one, of the first one's kind.
     """
-    problems = facts["problems"]
-    assert isinstance(problems, list)
     if problems:
-        raise DeviceError(f"{len(problems)} problem(s): {'; '.join(problems)}")
+        first = problems[0]
+        told = "; ".join(dict.fromkeys(str(problem) for problem in problems))
+        raise type(first)(told, hint=first.hint or "reinstall avscli")
 
 
-def _version(package: str, problems: list[str]) -> str:
+def _version(package: str, problems: list[AvscliError]) -> str:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
-        problems.append(f"{package} is not installed")
+        problems.append(MissingExtraError(f"{package} is not installed"))
         return "missing"
 
 
-def _weights_line(name: str, problems: list[str]) -> str:
+def _weights_lines(problems: list[AvscliError]) -> list[str]:
     try:
-        verification = verify(name)
+        return [_weights_line(entry.name, problems) for entry in list_shipped()]
     except AvscliError as err:
-        problems.append(str(err))
+        problems.append(err)
+        return [str(err)]
+
+
+def _weights_line(name: str, problems: list[AvscliError]) -> str:
+    try:
+        verification = require_verified(name)
+    except AvscliError as err:
+        problems.append(err)
         return f"{name}: {err}"
-    if not verification.passed:
-        problems.append(f"{name} does not pass: run avs models verify {name}")
-    difference = verification.max_logit_difference
-    return f"{name}: {'ok' if verification.passed else 'FAILS'}, logits within {difference:.1e}"
+    return f"{name}: ok, logits within {verification.max_logit_difference:.1e}"
 
 
-def _self_test(wanted: str, warn: Callable[[str], None], problems: list[str]) -> str:
+def _self_test(wanted: str, warn: Callable[[str], None], problems: list[AvscliError]) -> str:
     try:
         device = choose_device(wanted, warn)
         path = find_checkpoint(DEFAULT_WEIGHTS)
@@ -96,6 +110,6 @@ def _self_test(wanted: str, warn: Callable[[str], None], problems: list[str]) ->
         runtime.forward(golden[0])
         frames = golden[0].valid.numel() / (time.perf_counter() - started)
     except AvscliError as err:
-        problems.append(str(err))
+        problems.append(err)
         return str(err)
     return f"{device} {runtime.precision}: {frames:.1f} frames a second through the network"

@@ -7,12 +7,15 @@ from avscli.commands import _options as shared
 
 
 def doctor(device: shared.DeviceOption = "auto", as_json: shared.JsonOption = False) -> None:
-    """Check versions, device, FFmpeg and weights, and run one clip through the network."""
+    """Check versions, device, FFmpeg and weights, and run one clip through the network.
+
+    Exits with 0, or with the code of the first problem.
+    """
     from avscli.doctor import examine, require_healthy
 
-    facts = examine(device, console.warn)
+    facts, problems = examine(device, console.warn)
     if as_json:
         console.result_json(facts)
     else:
         console.table("avs doctor", ["what", "found"], [[k, str(v)] for k, v in facts.items()])
-    require_healthy(facts)
+    require_healthy(problems)
