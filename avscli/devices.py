@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import torch
 
 from avscli.datatypes import NetworkInput, NetworkOutput
 from avscli.errors import DeviceError
+from avscli.masks import label_map_from_logits, logit_cutoff, mask_iou
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from avscli.config import DevicePrecision
+    from avscli.datatypes import NetworkSpec
+    from avscli.masks import BoolMask
     from avscli.networks.contract import AVSNetwork
 
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -174,17 +178,19 @@ def start(
             return 0.0
         inputs, stored = golden
         logits = _run(network, inputs, device, candidate).logits
-        return _mask_iou(logits, stored, network.spec.threshold)
+        return mask_iou(_marked(logits, network.spec), _marked(stored, network.spec))
 
     chosen = choose_precision(precision, device, golden_iou)
     clips = batch_clips or max(1, _CLIPS_PER_PASS[device.split(":")[0]] // network.spec.clip_length)
     return Runtime(network, device, chosen, clips, warn)
 
 
-def _mask_iou(logits: Tensor, stored: Tensor, threshold: float) -> float:
-    ours, theirs = logits.sigmoid() >= threshold, stored.sigmoid() >= threshold
-    union = (ours | theirs).sum()
-    return float((ours & theirs).sum() / union) if union else 1.0
+def _marked(logits: Tensor, spec: NetworkSpec) -> BoolMask:
+    """Return what the logits [B, T, C, h, w] of a golden mark, as one [B·T, h·w] mask."""
+    cutoff = logit_cutoff(spec.threshold, spec.temperature)
+    steps = logits.flatten(0, 1).numpy()
+    labels = [label_map_from_logits(step, step.shape[1:], cutoff=cutoff) for step in steps]
+    return np.stack(labels).reshape(len(steps), -1) > 0
 
 
 def _is_present(device: str) -> bool:

@@ -1,12 +1,15 @@
 """Devices: what is asked for is honoured or refused, and memory that runs out halves the batch."""
 
+import dataclasses
+
 import pytest
 import torch
 
+from avscli import devices
 from avscli.datatypes import NetworkInput
 from avscli.devices import Runtime, choose_device, choose_precision, start
 from avscli.errors import DeviceError, ExitCode
-from tests.networks_for_tests import make_inputs, make_network
+from tests.networks_for_tests import TINY_SPEC, make_inputs, make_network
 
 
 class ShortOfMemory(torch.nn.Module):
@@ -61,6 +64,18 @@ def test_a_clip_that_does_not_fit_alone_is_a_device_error():
 def test_auto_precision_stays_exact_where_golden_masks_would_change():
     assert choose_precision("auto", "cpu", lambda _precision: 0.98) == "fp32"
     assert choose_precision("fp16", "cpu", lambda _precision: 0.0) == "fp16"
+
+
+@pytest.mark.parametrize(("shift", "chosen"), [(0.0, "bf16"), (5.0, "fp32")], ids=["same", "other"])
+def test_bfloat16_is_taken_where_the_golden_masks_are_the_same(monkeypatch, shift, chosen):
+    monkeypatch.setattr(devices, "_cpu_has_bf16", lambda: True)
+    spec = dataclasses.replace(TINY_SPEC, threshold=0.9, temperature=4.0)
+    network, inputs = make_network(spec), make_inputs(1)
+    with torch.no_grad():
+        network.heads[0][-1].bias.fill_(8.0)  # below the cutoff of 8.79, and so without a mask …
+        stored = network(inputs).logits + shift  # … or above it, and marked everywhere
+    runtime = start(network, "cpu", golden=(inputs, stored), warn=pytest.fail)
+    assert runtime.precision == chosen
 
 
 def test_a_network_without_a_golden_runs_in_float32_on_a_cpu():
