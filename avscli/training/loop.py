@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -94,8 +95,10 @@ class Trainer:
         """Train from the current step to the last, saving on the way and at the end."""
         self.network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         saved = time.monotonic()
-        batches = prefetch(self._batches(), depth=4)
-        with tqdm(total=self.recipe.steps, initial=self.step, unit="step") as bar:
+        with (
+            closing(prefetch(self._batches(), depth=4)) as batches,
+            tqdm(total=self.recipe.steps, initial=self.step, unit="step") as bar,
+        ):
             for batch in batches:
                 losses = self._train_step(batch)
                 self.step += 1
