@@ -57,7 +57,7 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, _terminate)
     try:
         # Standing alone, Typer would print its own kind of error and be silent on Ctrl-C.
-        code = app(standalone_mode=False) or ExitCode.OK
+        code = app(prog_name="avs", standalone_mode=False) or ExitCode.OK
         if code == ExitCode.INTERRUPTED:
             console.interrupted()
         sys.exit(code)

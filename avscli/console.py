@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import time
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 PLAIN_LINE_SECONDS = 10.0  # how often progress speaks when stderr is not a terminal
 
-_err = Console(stderr=True, highlight=False)
+_err = Console(stderr=True, highlight=False, emoji=False)
 
 
 def error(err: AvscliError) -> None:
@@ -66,13 +67,16 @@ def interrupted() -> None:
 
 def result(text: str) -> None:
     """Print a result on stdout, where a pipe can take it."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # File names are bytes on most systems: give them back as they came.
+        sys.stdout.reconfigure(errors="surrogateescape")
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
 def result_json(values: object) -> None:
     """Print a result as one JSON document on stdout."""
-    result(json.dumps(values, ensure_ascii=False, indent=2, allow_nan=False))
+    result(json.dumps(values, indent=2, allow_nan=False))
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -82,7 +86,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
         grid.add_column(column, overflow="fold")
     for row in rows:
         grid.add_row(*(escape(cell) for cell in row))
-    Console(highlight=False).print(grid)
+    Console(highlight=False, emoji=False).print(grid)
 
 
 def show_report(report: datatypes.SegmentationReport, *, as_json: bool, quiet: bool) -> None:
@@ -127,7 +131,7 @@ def progress(title: str, *, quiet: bool) -> Iterator[Callable[[datatypes.Progres
     elif _err.is_terminal:
         with Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[speed]}"),
@@ -135,7 +139,7 @@ def progress(title: str, *, quiet: bool) -> Iterator[Callable[[datatypes.Progres
             console=_err,
             transient=True,
         ) as bar:
-            task = bar.add_task(escape(title), total=None, speed="")
+            task = bar.add_task(title, total=None, speed="")
             started = time.monotonic()
 
             def update(state: datatypes.Progress) -> None:

@@ -25,5 +25,6 @@ def write_run_record(folder: Path, report: SegmentationReport) -> Path:
     """
     path = folder / RUN_RECORD_NAME
     values = dataclasses.asdict(report)
-    write_atomically(path, json.dumps(values, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+    # ASCII only: a file name need not be valid Unicode, and an escape brings any name back.
+    write_atomically(path, json.dumps(values, indent=2, allow_nan=False) + "\n")
     return path
