@@ -1,0 +1,194 @@
+"""One handler turns every failure into its exit code and one line."""
+
+import json
+import signal
+
+import pytest
+import typer
+
+from avscli import cli, errors
+from avscli.commands._options import parse_artifacts, parse_fps, parse_time
+from avscli.errors import AvscliError, ExitCode
+from tests.conftest import Avs
+from tests.networks_for_tests import save_tiny
+
+
+def subclasses(kind: type[AvscliError]) -> list[type[AvscliError]]:
+    return [kind, *(deeper for child in kind.__subclasses__() for deeper in subclasses(child))]
+
+
+def app_that_raises(error: BaseException) -> typer.Typer:
+    app = typer.Typer()
+
+    @app.command()
+    def fail(traceback: bool = False) -> None:
+        raise error
+
+    return app
+
+
+def test_exit_codes_are_those_the_documents_promise() -> None:
+    assert {code.name: int(code) for code in ExitCode} == {
+        "OK": 0,
+        "INTERNAL": 1,
+        "USAGE": 2,
+        "BAD_MEDIA": 3,
+        "NO_AUDIO": 4,
+        "BAD_WEIGHTS": 5,
+        "DEVICE": 6,
+        "BAD_OUTPUT": 7,
+        "PARTIAL": 8,
+        "QUALITY_GATE": 9,
+        "MISSING_EXTRA": 10,
+        "INTERRUPTED": 130,
+    }
+
+
+@pytest.mark.parametrize("kind", subclasses(AvscliError), ids=lambda kind: kind.__name__)
+def test_every_error_has_a_code_a_line_and_a_hint(
+    avs: Avs, monkeypatch: pytest.MonkeyPatch, kind: type[AvscliError]
+) -> None:
+    monkeypatch.setattr(cli, "app", app_that_raises(kind("it broke\nbadly", hint="mend it")))
+    outcome = avs()
+    assert outcome.code == kind.exit_code
+    assert (outcome.out, outcome.err) == ("", "error: it broke badly\nhint: mend it\n")
+    assert kind is AvscliError or kind.exit_code not in (ExitCode.OK, ExitCode.INTERNAL)
+
+
+def test_an_error_without_a_hint_is_one_line(avs: Avs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "app", app_that_raises(errors.MediaError("it broke")))
+    assert avs().err == "error: it broke\n"
+
+
+def test_a_bug_is_said_to_be_one(avs: Avs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "app", app_that_raises(KeyError("frame")))
+    outcome = avs()
+    assert outcome.code == ExitCode.INTERNAL
+    assert outcome.err.startswith("internal error: KeyError: 'frame'\nhint: ")
+    assert "Traceback" not in outcome.err
+
+
+@pytest.mark.parametrize("error", [errors.MediaError("it broke"), KeyError("frame")], ids=repr)
+def test_the_whole_traceback_comes_when_asked_for(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr(cli, "app", app_that_raises(error))
+    monkeypatch.setattr("sys.argv", ["avs", "--traceback"])
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(type(error)):
+        cli.main()
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_ctrl_c_says_so(avs: Avs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "app", app_that_raises(KeyboardInterrupt()))
+    outcome = avs()
+    assert (outcome.code, outcome.out) == (130, "")
+    assert outcome.err == "interrupted; nothing was left behind\n"
+
+
+def test_sigterm_unwinds_with_the_shells_code() -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli._terminate(signal.SIGTERM, None)
+    assert ended.value.code == 143
+
+
+def test_the_version_is_one_line(avs: Avs) -> None:
+    outcome = avs("--version")
+    assert (outcome.code, outcome.out, outcome.err) == (0, "avs 0.1.0\n", "")
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+@pytest.mark.parametrize("command", [[], ["segment"], ["demo"], ["models"], ["doctor"], ["train"]])
+def test_every_command_explains_itself(avs: Avs, command: list[str], flag: str) -> None:
+    outcome = avs(*command, flag)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "Usage: avs" in outcome.out
+
+
+@pytest.mark.parametrize("command", [[], ["models"]])
+def test_no_command_shows_the_help(avs: Avs, command: list[str]) -> None:
+    outcome = avs(*command)
+    assert (outcome.code, outcome.err) == (2, "")
+    assert "Usage: avs" in outcome.out
+
+
+def test_a_mistyped_option_is_named(avs: Avs) -> None:
+    outcome = avs("segment", "a.mp4", "--treshold", "0.5")
+    assert outcome.code == 2
+    lines = outcome.err.splitlines()
+    assert lines[0].startswith("error: No such option: --treshold")
+    assert lines[1:] == ["hint: see the options with --help"]
+
+
+# --- the values of options ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("0", 0.0), ("90", 90.0), ("1.5", 1.5), ("1:30", 90.0), ("01:00:00.25", 3600.25)],
+)
+def test_times_are_read_as_people_write_them(text: str, seconds: float) -> None:
+    assert parse_time(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-1", "1:-1", "nan", "inf", "1:2:3:4", "1:", "1,5"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="is not a time"):
+        parse_time(text)
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "nan", "fast", "Native"])
+def test_what_is_no_rate_is_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="native"):
+        parse_fps(text)
+
+
+def test_artifacts_come_in_one_order_and_once() -> None:
+    assert parse_artifacts("csv, coco,csv") == ("coco", "csv")
+    assert parse_artifacts("") == ()
+    with pytest.raises(typer.BadParameter, match="'png' is not one of: coco, overlay, csv"):
+        parse_artifacts("coco,png")
+
+
+# --- models and doctor ----------------------------------------------------------------------
+
+
+def test_models_info_reads_any_checkpoint(avs: Avs, tmp_path) -> None:
+    path = save_tiny(tmp_path / "tiny.safetensors")
+    facts = json.loads(avs("models", "info", path, "--json").out)
+    assert facts["name"] == "tiny"
+    assert facts["spec"]["network"] == "pcmanet"
+    plain = avs("models", "info", path)
+    assert plain.code == 0
+    assert "random weights" in plain.out
+
+
+def test_models_verify_needs_a_golden(avs: Avs, tmp_path) -> None:
+    outcome = avs("models", "verify", save_tiny(tmp_path / "tiny.safetensors"))
+    assert (outcome.code, outcome.out) == (5, "")
+    assert outcome.err.startswith("error: no golden to verify with")
+
+
+@pytest.mark.weights
+def test_models_list_names_what_is_shipped(avs: Avs) -> None:
+    outcome = avs("models", "list", "--json")
+    assert outcome.code == 0
+    assert "pcmanet-mini" in [entry["name"] for entry in json.loads(outcome.out)]
+    assert "pcmanet-mini" in avs("models", "list").out
+
+
+@pytest.mark.weights
+def test_shipped_weights_verify(avs: Avs) -> None:
+    outcome = avs("models", "verify", "--json")
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["passed"] is True
+
+
+@pytest.mark.weights
+def test_doctor_finds_this_machine_healthy(avs: Avs) -> None:
+    outcome = avs("doctor", "--json")
+    facts = json.loads(outcome.out)
+    assert facts["problems"] == []
+    assert outcome.code == 0
+    assert set(facts) >= {"avs", "python", "packages", "encoders", "weights", "self_test"}
