@@ -7,7 +7,7 @@ from typing import ClassVar
 
 
 class ExitCode(IntEnum):
-    """What the process tells the shell; the table in README.md and docs/architecture.md."""
+    """What the process tells the shell; README.md has the table."""
 
     OK = 0
     INTERNAL = 1
