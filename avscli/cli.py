@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from traceback import print_exc
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -40,8 +41,7 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _global_options(
-    context: typer.Context,
-    traceback: Annotated[
+    traceback: Annotated[  # noqa: ARG001 – main() looks for it, also when parsing failed
         bool, typer.Option("--traceback", help="Show the whole traceback of an error.")
     ] = False,
     version: Annotated[  # noqa: ARG001
@@ -49,7 +49,7 @@ def _global_options(
         typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True),
     ] = False,
 ) -> None:
-    context.obj = traceback
+    return
 
 
 def main() -> NoReturn:
@@ -67,12 +67,12 @@ def main() -> NoReturn:
         sys.exit(ExitCode.USAGE)
     except AvscliError as err:
         if "--traceback" in sys.argv:
-            raise
+            print_exc()
         console.error(err)
         sys.exit(err.exit_code)
-    except Exception as err:  # the one place where bugs become an exit code
+    except Exception as err:  # noqa: BLE001 – the one place where bugs become an exit code
         if "--traceback" in sys.argv:
-            raise
+            print_exc()
         console.bug(err)
         sys.exit(ExitCode.INTERNAL)
 

@@ -22,6 +22,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from avscli.errors import OutputError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -62,7 +64,7 @@ def note(message: str) -> None:
 
 def interrupted() -> None:
     """Say that the run was stopped and left nothing half-written."""
-    _err.print("interrupted; nothing was left behind", soft_wrap=True)
+    _err.print("interrupted; nothing half-written was left behind", soft_wrap=True)
 
 
 def result(text: str) -> None:
@@ -70,8 +72,13 @@ def result(text: str) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # File names are bytes on most systems: give them back as they came.
         sys.stdout.reconfigure(errors="surrogateescape")
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise  # whoever read it has seen enough; Typer ends quietly
+    except OSError as err:
+        raise OutputError(f"cannot write to standard output: {err.strerror}") from err
 
 
 def result_json(values: object) -> None:

@@ -206,6 +206,8 @@ class NetworkSpec:
     def __post_init__(self) -> None:
         if self.clip_length < 1:
             raise ValueError(f"clip_length must be at least 1, got {self.clip_length}")
+        if not 1 <= self.num_classes <= 256 or (self.task == "binary") != (self.num_classes == 1):
+            raise ValueError(f"a {self.task} network cannot have {self.num_classes} classes")
         if len(self.class_names) != self.num_classes:
             raise ValueError(f"{self.num_classes} classes need as many names")
         if not 0.0 < self.threshold < 1.0 or self.temperature <= 0.0:

@@ -79,7 +79,11 @@ def run_demo(
         drawn = (plan.draw(index)[0] for index in range(plan.num_frames))
         mux(drawn, plan.waveform, clip, fps=FPS, sample_rate_hz=SAMPLE_RATE_HZ)
     run_folder = folder / "avs_out"
-    segment_file(clip, run_folder, runtime, options, on_progress)
+    try:
+        segment_file(clip, run_folder, runtime, options, on_progress)
+    except BaseException:
+        clip.unlink(missing_ok=True)  # so that the demo can simply be run again
+        raise
     return _scored(plan, clip, run_folder / clip.name)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -35,7 +35,8 @@ class Runtime:
 
     Attributes:
         batch_clips: halved whenever the device runs out of memory.
-        warn: told once when that first happens.
+        warn: where warnings go.
+        warnings: what was told about the device so far.
     """
 
     network: AVSNetwork
@@ -43,7 +44,7 @@ class Runtime:
     precision: Precision
     batch_clips: int
     warn: Callable[[str], None]
-    _has_told: bool = False
+    warnings: list[str] = field(default_factory=list)
 
     def forward(self, inputs: NetworkInput) -> NetworkOutput:
         """Run a batch; outputs are float32 on the CPU.
@@ -58,7 +59,9 @@ class Runtime:
             return self._in_parts(inputs)
         try:
             return _run(self.network, inputs, self.device, self.precision)
-        except torch.OutOfMemoryError as err:
+        except RuntimeError as err:
+            if not _is_out_of_memory(err):
+                raise
             if num_clips == 1:
                 raise DeviceError(
                     f"{self.device} has not enough memory for one clip: {err}",
@@ -66,10 +69,14 @@ class Runtime:
                 ) from err
         self.batch_clips = max(1, num_clips // 2)
         torch.cuda.empty_cache()
-        if not self._has_told:
-            self._has_told = True
-            self.warn(f"{self.device} ran out of memory; going on with fewer clips a pass")
+        self.tell(f"{self.device} ran out of memory; going on with fewer clips a pass")
         return self._in_parts(inputs)
+
+    def tell(self, message: str) -> None:
+        """Keep a warning about the device and pass it on, once however often it comes."""
+        if message not in self.warnings:
+            self.warnings.append(message)
+            self.warn(message)
 
     def facts(self) -> dict[str, str | int]:
         """Return where and how the network runs, for reports."""
@@ -214,11 +221,20 @@ def _cpu_has_bf16() -> bool:
     return bool(features.get("avx512_bf16") or features.get("amx_bf16"))
 
 
+def _is_out_of_memory(err: RuntimeError) -> bool:
+    # Only CUDA has a type for it; CPU and MPS say it in words.
+    words = str(err).lower()
+    return isinstance(err, torch.OutOfMemoryError) or (
+        "out of memory" in words or "can't allocate memory" in words
+    )
+
+
 def _run(network: AVSNetwork, inputs: NetworkInput, device: str, precision: str) -> NetworkOutput:
     kind = device.split(":")[0]
     with (
         torch.inference_mode(),
         torch.autocast(kind, _DTYPES[precision], enabled=precision != "fp32"),
+        torch.backends.cudnn.flags(enabled=True, allow_tf32=False),  # fp32 means exact
     ):
         output = network(inputs.to(device))
     return NetworkOutput(

@@ -16,7 +16,7 @@ from avscli import __version__
 from avscli.checkpoints import find_checkpoint, load_network, read_golden, sha256_of
 from avscli.config import DEFAULT_WEIGHTS, SegmentOptions
 from avscli.devices import Runtime, choose_device, start
-from avscli.errors import WeightsError
+from avscli.errors import UsageError, WeightsError
 from avscli.media.prefetch import prefetch
 from avscli.media.probe import probe
 from avscli.media.reader import read_clips
@@ -47,22 +47,33 @@ def open_runtime(weights: str, options: SegmentOptions, warn: Callable[[str], No
 
     Raises:
         DeviceError: an explicitly named device does not work.
+        UsageError: a threshold for a network that does not use one.
         WeightsError: unknown, damaged or mismatching weights.
     """
-    device = choose_device(options.device, warn)
+    fallbacks: list[str] = []
+    device = choose_device(options.device, fallbacks.append)
     path = find_checkpoint(weights)
     try:
         golden = read_golden(path)
     except WeightsError:
         golden = None  # other people's checkpoints have none; auto precision then stays exact
-    return start(
-        load_network(weights, device),
+    network = load_network(weights, device)
+    if options.threshold is not None and network.spec.task == "semantic":
+        raise UsageError(
+            f"--threshold has no meaning for {weights}: it names classes",
+            hint="leave --threshold out; each pixel takes its most probable class",
+        )
+    runtime = start(
+        network,
         device,
         precision=options.precision,
         batch_clips=options.batch_clips,
         golden=golden,
         warn=warn,
     )
+    for message in fallbacks:
+        runtime.tell(message)
+    return runtime
 
 
 def segment_file(
@@ -105,6 +116,7 @@ def segment_file(
             output_root / source.name,
             files=tuple(sorted({path.name for path in folder.iterdir()} | {RUN_RECORD_NAME})),
             device=runtime.facts(),
+            device_warnings=tuple(runtime.warnings),
             is_truncated=reader.truncated,
         )
         write_run_record(folder, report)

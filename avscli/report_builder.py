@@ -7,13 +7,14 @@ import json
 import time
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from avscli import __version__
 from avscli.datatypes import Progress, SegmentationReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from avscli.config import ReadOptions, SegmentOptions
@@ -47,6 +48,7 @@ class ReportBuilder:
     _score_sum: float = 0.0
     _first_seconds: float = 0.0
     _last_seconds: float = 0.0
+    _lock: Lock = field(default_factory=Lock)
     _started: float = field(default_factory=time.monotonic)
     _date: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -57,8 +59,11 @@ class ReportBuilder:
 
     @property
     def options_sha256(self) -> str:
-        """Fingerprint of everything that decides the masks and what is written."""
-        return hashlib.sha256(json.dumps(asdict(self.options), sort_keys=True).encode()).hexdigest()
+        """Fingerprint of the options that shape the results, not of where they were computed."""
+        shaping = asdict(self.options)
+        for elsewhere in ("device", "batch_clips", "overwrite"):
+            del shaping[elsewhere]
+        return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
 
     @property
     def run_id(self) -> str:
@@ -68,9 +73,11 @@ class ReportBuilder:
 
     def warn(self, message: str) -> None:
         """Keep a warning and pass it on, once however often it comes."""
-        if message not in self.warnings:
+        with self._lock:  # the reader and the overlay warn from their own threads
+            if message in self.warnings:
+                return
             self.warnings.append(message)
-            self.tell(message)
+        self.tell(message)
 
     def count(self, prediction: FramePrediction) -> None:
         """Count one source frame."""
@@ -97,7 +104,13 @@ class ReportBuilder:
         return Progress(self.num_frames, total, done, length)
 
     def report(
-        self, output: Path, *, files: tuple[str, ...], device: dict[str, Any], is_truncated: bool
+        self,
+        output: Path,
+        *,
+        files: tuple[str, ...],
+        device: Mapping[str, Any],
+        device_warnings: tuple[str, ...],
+        is_truncated: bool,
     ) -> SegmentationReport:
         """Return the finished report.
 
@@ -105,6 +118,7 @@ class ReportBuilder:
             output: where the run's folder will be.
             files: names of what is in it.
             device: facts about where the network ran.
+            device_warnings: what was told about the device.
             is_truncated: the source ended well before its declared length.
         """
         shared = max(1, self.num_frames)
@@ -127,7 +141,7 @@ class ReportBuilder:
             sounding_share=round(self._num_sounding / shared, 6),
             mean_score=round(self._score_sum / shared, 6),
             timings_seconds=self.timings_seconds | {"total": total},
-            warnings=tuple(self.warnings),
+            warnings=(*device_warnings, *self.warnings),
             output=str(output),
             files=files,
         )

@@ -27,6 +27,9 @@ def train(
     start_audio: Annotated[
         Path | None, typer.Option(help="YAMNet tflite file to start the sound side from.")
     ] = None,
+    start_weights: Annotated[
+        str | None, typer.Option(help="Weights to go on from: a shipped name or a file.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Override the recipe's steps.")] = None,
     seed: Annotated[int | None, typer.Option(help="Override the recipe's seed.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run there.")] = False,
@@ -38,7 +41,7 @@ def train(
     from avscli.training.run import TrainingPaths, train_recipe
 
     recipe = load_recipe(config).with_overrides(steps=steps, seed=seed)
-    paths = TrainingPaths(output, avsmix, start_backbone, start_audio)
+    paths = TrainingPaths(output, avsmix, start_backbone, start_audio, start_weights)
     checkpoint = train_recipe(recipe, paths, resume=resume, warn=console.warn)
     scores = read_info(checkpoint).scores
     if as_json:

@@ -19,12 +19,13 @@ from avscli.audio.log_mel import window_log_mel
 from avscli.datatypes import NetworkInput
 from avscli.media.prefetch import prefetch
 from avscli.networks.registry import build_network
+from avscli.networks.state_dicts import load_strictly
 from avscli.preprocess import normalised
 from avscli.training.losses import stage_loss
 from avscli.training.tflite_start import start_from_tflite
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -89,6 +90,15 @@ class Trainer:
         if audio is not None:
             assert self.network.audio_encoder is not None
             start_from_tflite(self.network.audio_encoder, audio)
+        self.average = {k: v.clone() for k, v in self.network.state_dict().items()}
+
+    def start_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Start from a network's weights, with a fresh optimizer and schedule.
+
+        Raises:
+            CheckpointMismatchError: they belong to another network.
+        """
+        load_strictly(self.network, weights, source="the start weights")
         self.average = {k: v.clone() for k, v in self.network.state_dict().items()}
 
     def run(self) -> None:

@@ -10,7 +10,7 @@ import torch
 from avscli.checkpoints import load_network, save_checkpoint, write_golden
 from avscli.datasets.avsmix import AvsMix
 from avscli.devices import start
-from avscli.errors import OutputError
+from avscli.errors import OutputError, UsageError
 from avscli.evaluation import avsmix_frames, prepare_frames, scene_frames, score
 from avscli.training.loop import Trainer
 from avscli.training.samples import AvsMixSamples, SampleSource, SceneSamples
@@ -33,12 +33,14 @@ class TrainingPaths:
         folder: of the run's state, metrics and checkpoint.
         avsmix: root of a copy of avsmix; None trains on generated scenes alone.
         start_backbone, start_audio: published tflite graphs to start the encoders from.
+        start_weights: a checkpoint of ours to start the whole network from instead.
     """
 
     folder: Path
     avsmix: Path | None
     start_backbone: Path | None
     start_audio: Path | None
+    start_weights: str | None = None
 
 
 def train_recipe(
@@ -52,7 +54,7 @@ def train_recipe(
     Raises:
         DataError: the copy of avsmix is not as its format says.
         OutputError: the folder holds another run and ``resume`` is False.
-        UsageError: no data is left to train on.
+        UsageError: two different starts are asked for.
         WeightsError: a start file is unusable.
     """
     if (paths.folder / "last.pt").exists() and not resume:
@@ -63,9 +65,18 @@ def train_recipe(
     sources, shares, tags = _sources(recipe, data)
     trainer = Trainer(recipe, sources, shares, tag_names=tags, folder=paths.folder)
     if not (resume and trainer.resume()):
-        trainer.start_encoders(backbone=paths.start_backbone, audio=paths.start_audio)
+        _start(trainer, paths)
     trainer.run()
     return export(trainer, data, paths, warn)
+
+
+def _start(trainer: Trainer, paths: TrainingPaths) -> None:
+    if paths.start_weights is None:
+        trainer.start_encoders(backbone=paths.start_backbone, audio=paths.start_audio)
+    elif paths.start_backbone or paths.start_audio:
+        raise UsageError("--start-weights brings both encoders; leave the other starts out")
+    else:
+        trainer.start_from(load_network(paths.start_weights).state_dict())
 
 
 def export(

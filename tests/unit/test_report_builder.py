@@ -47,7 +47,9 @@ def test_frames_are_counted_by_kind() -> None:
     builder.count(make_prediction(1, MARKED, interpolated=True))
     builder.count(make_prediction(2, state="silent"))
     builder.count(make_prediction(3, state="nothing_sounds"))
-    report = builder.report(Path("out/clip.mp4"), files=("a",), device={}, is_truncated=False)
+    report = builder.report(
+        Path("out/clip.mp4"), files=("a",), device={}, device_warnings=(), is_truncated=False
+    )
     assert (report.num_frames, report.num_analysed_frames) == (4, 3)
     assert report.sounding_share == 0.5
     assert report.mean_score == 0.875
@@ -55,7 +57,9 @@ def test_frames_are_counted_by_kind() -> None:
 
 
 def test_a_report_without_frames_divides_by_nothing() -> None:
-    report = make_builder().report(Path("out"), files=(), device={}, is_truncated=True)
+    report = make_builder().report(
+        Path("out"), files=(), device={}, device_warnings=(), is_truncated=True
+    )
     assert (report.num_frames, report.sounding_share, report.mean_score) == (0, 0.0, 0.0)
     assert report.status == "truncated"
 
@@ -65,7 +69,9 @@ def test_a_warning_is_said_once_and_kept_once() -> None:
     builder = make_builder(said=said)
     for message in ("first", "second", "first"):
         builder.warn(message)
-    report = builder.report(Path("out"), files=(), device={}, is_truncated=False)
+    report = builder.report(
+        Path("out"), files=(), device={}, device_warnings=(), is_truncated=False
+    )
     assert said == ["first", "second"]
     assert report.warnings == ("first", "second")
 
@@ -76,7 +82,9 @@ def test_phases_share_out_the_time_that_passed(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(report_builder.time, "monotonic", lambda: next(clock))
     builder.mark("frames")
     builder.mark("closing")
-    report = builder.report(Path("out"), files=(), device={}, is_truncated=False)
+    report = builder.report(
+        Path("out"), files=(), device={}, device_warnings=(), is_truncated=False
+    )
     assert report.timings_seconds == {"frames": 3.0, "closing": 1.5, "total": 6.0}
 
 
@@ -133,7 +141,9 @@ def replace_source(builder: ReportBuilder) -> ReportBuilder:
 
 
 def test_the_source_is_described_in_plain_json_values() -> None:
-    report = make_builder().report(Path("out"), files=(), device={}, is_truncated=False)
+    report = make_builder().report(
+        Path("out"), files=(), device={}, device_warnings=(), is_truncated=False
+    )
     assert report.source["frame_rate"] == "30000/1001"
     assert report.source["sample_aspect_ratio"] == "1"
     assert report.source["path"] == "clip.mp4"
