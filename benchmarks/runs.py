@@ -7,7 +7,9 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from fractions import Fraction
+from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from avscli.datasets.scenes import DEMO_SEED, plan_scene
@@ -36,8 +38,16 @@ class Run(NamedTuple):
 
 
 def generate_clip(path: Path, *, seconds: float, size_hw: tuple[int, int], fps: int) -> None:
-    """Write a generated scene with its sound as an MP4; frames are drawn one by one."""
-    num_frames = max(1, round(seconds * fps))
+    """Write a generated scene with its sound as an MP4.
+
+    In a process of its own: Linux counts the peak of the process that starts another as that
+    other's, and drawing ten minutes takes more memory than segmenting them.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as other:
+        other.submit(_draw_clip, path, max(1, round(seconds * fps)), size_hw, fps).result()
+
+
+def _draw_clip(path: Path, num_frames: int, size_hw: tuple[int, int], fps: int) -> None:
     plan = plan_scene(DEMO_SEED, num_frames=num_frames, fps=Fraction(fps), size_hw=size_hw)
     drawn = (plan.draw(index)[0] for index in range(num_frames))
     mux(drawn, plan.waveform, path, fps=plan.fps, sample_rate_hz=SAMPLE_RATE_HZ)
