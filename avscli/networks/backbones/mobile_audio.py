@@ -37,8 +37,8 @@ class MobileAudio(nn.Module):
         inputs = 32
         for outputs, stride in _LAYERS:
             layers += [
-                SameConv(inputs, inputs, 3, stride=stride, groups=inputs), nn.ReLU(),
-                SameConv(inputs, outputs, 1), nn.ReLU(),
+                SameConv(inputs, inputs, 3, stride=stride, groups=inputs), nn.ReLU(inplace=True),
+                SameConv(inputs, outputs, 1), nn.ReLU(inplace=True),
             ]  # fmt: skip
             inputs = outputs
         self.layers = nn.Sequential(*layers)
@@ -46,5 +46,5 @@ class MobileAudio(nn.Module):
     def forward(self, log_mel: Tensor) -> Tensor:
         """Encode VGGish log-mel patches [N, 1, 96, 64] into [N, 1024] non-negative features."""
         mel = (log_mel.float().exp() - _PATCH_OFFSET).clamp_min(0.0)
-        x: Tensor = self.layers(F.relu(self.stem((mel + _OWN_OFFSET).log())))
+        x: Tensor = self.layers(F.relu(self.stem((mel + _OWN_OFFSET).log()), inplace=True))
         return x.mean(dim=(2, 3))

@@ -44,7 +44,12 @@ class SameConv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve [N, C, h, w]; h and w must be even when the stride is 2."""
-        return super().forward(F.pad(x, (0, 1, 0, 1)) if self.pads_after else x)
+        if not self.pads_after:
+            return super().forward(x)
+        # A 4×4 kernel whose first row and column are zero, over a picture padded on all sides,
+        # sees what the 3×3 kernel sees over one padded at the end, without copying the picture.
+        kernel = F.pad(self.weight, (1, 0, 1, 0))
+        return F.conv2d(x, kernel, self.bias, stride=2, padding=1, groups=self.groups)
 
 
 class InvertedResidual(nn.Module):
@@ -55,9 +60,11 @@ class InvertedResidual(nn.Module):
         hidden = inputs * expansion
         layers: list[nn.Module] = []
         if expansion > 1:
-            layers += [SameConv(inputs, hidden, 1), nn.ReLU6()]
-        layers += [SameConv(hidden, hidden, 3, stride=stride, groups=hidden), nn.ReLU6()]
-        layers += [SameConv(hidden, outputs, 1)]
+            layers += [SameConv(inputs, hidden, 1), nn.ReLU6(inplace=True)]
+        layers += [
+            SameConv(hidden, hidden, 3, stride=stride, groups=hidden), nn.ReLU6(inplace=True),
+            SameConv(hidden, outputs, 1),
+        ]  # fmt: skip
         self.layers = nn.Sequential(*layers)
         self.residual = stride == 1 and inputs == outputs
 
@@ -86,7 +93,7 @@ class MobileNetV2(nn.Module):
 
     def forward(self, frames: Tensor) -> list[Tensor]:
         """Encode [N, 3, h, w] pictures in [-1, 1], sides divisible by 32, into four maps."""
-        x = F.relu6(self.stem(frames))
+        x = F.relu6(self.stem(frames), inplace=True)
         maps = []
         for i, block in enumerate(self.blocks):
             x = block(x)

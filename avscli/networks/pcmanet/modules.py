@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # Pixels whose probability lies strictly outside [1 − this, this] are settled and not queried.
 CONFIDENT_PROBABILITY = 0.99
+_LEAST_LENGTH = 1e-12  # of a vector whose direction is asked for, as in `F.normalize`
 
 
 def conv_norm_relu(
@@ -30,7 +31,7 @@ def conv_norm_relu(
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel_size, padding=kernel_size // 2, groups=groups),
         nn.BatchNorm2d(outputs),
-        nn.ReLU(),
+        nn.ReLU(inplace=True),
     )
 
 
@@ -66,9 +67,13 @@ class AudioVisualGroupAttention(nn.Module):
     def forward(self, visual: Tensor, audio: Tensor) -> Tensor:
         """Fuse visual maps [N, C, h, w] with audio features [N, C] into [N, C, h, w]."""
         groups = self.group(visual).unflatten(1, (self.heads, -1))  # [N, heads, C/heads, h, w]
-        sound = F.normalize(self.audio(audio), dim=1)  # [N, C/heads]
-        likeness = torch.einsum("nghwc,nc->nghw", F.normalize(groups, dim=2).movedim(2, -1), sound)
-        fused: Tensor = self.mix((groups * likeness.unsqueeze(2)).flatten(1, 2))
+        sound = F.normalize(self.audio(audio), dim=1)[
+            :, None, :, None, None
+        ]  # [N, 1, C/heads, 1, 1]
+        # Dividing the products instead of the vectors saves a copy of the maps.
+        lengths = groups.norm(dim=2, keepdim=True).clamp_min(_LEAST_LENGTH)
+        likeness = (groups * sound).sum(dim=2, keepdim=True) / lengths  # [N, heads, 1, h, w]
+        fused: Tensor = self.mix((groups * likeness).flatten(1, 2))
         return fused
 
 
