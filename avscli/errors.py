@@ -50,6 +50,10 @@ class MediaError(AvscliError):
     exit_code = ExitCode.BAD_MEDIA
 
 
+class UnknownContainerError(MediaError):
+    """A file in a container that PyAV's libraries do not know, or no media at all."""
+
+
 class DataError(AvscliError):
     """A data set whose files or tables are not as its format says."""
 

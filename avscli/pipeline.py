@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +18,8 @@ from avscli.checkpoints import find_checkpoint, load_network, read_golden, sha25
 from avscli.config import DEFAULT_WEIGHTS, SegmentOptions
 from avscli.devices import Runtime, choose_device, start
 from avscli.errors import UsageError, WeightsError
+from avscli.media.fallback import probed
 from avscli.media.prefetch import prefetch
-from avscli.media.probe import probe
 from avscli.media.reader import read_clips
 from avscli.outputs.coco import Provenance, write_coco
 from avscli.outputs.confidence import ConfidenceSink
@@ -33,7 +34,7 @@ from avscli.report_builder import ReportBuilder
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
-    from avscli.datatypes import Clip, FramePrediction, Progress, SegmentationReport
+    from avscli.datatypes import Clip, FramePrediction, MediaInfo, Progress, SegmentationReport
     from avscli.media.reader import ClipReader
     from avscli.outputs.sink import FrameSink
     from avscli.postprocess import StepOutput
@@ -92,16 +93,23 @@ def segment_file(
         NoAudioError: it has no sound, and the options do not allow that.
         OutputError: the folder exists, cannot be written, or the disk is full.
     """
-    media = probe(source, audio_track=options.read.audio_track)
     assert runtime.network.checkpoint is not None, "load_network fills it in"
-    with RunFolder(output_root, source, overwrite=options.overwrite) as folder:
+    with (
+        probed(source, audio_track=options.read.audio_track) as media,
+        RunFolder(output_root, source, overwrite=options.overwrite) as folder,
+    ):
         run = ReportBuilder(
-            media, sha256_of(source), runtime.network.checkpoint, options, runtime.warn
+            replace(media, path=source),
+            sha256_of(source),
+            runtime.network.checkpoint,
+            options,
+            runtime.warn,
         )
+        _warn_of_copy(media, source, run.warn)
         reader = read_clips(media, runtime.network.spec, options.read, run.warn)
         with ExitStack() as stack:
             predictions = stack.enter_context(closing(predict_frames(reader, runtime, options)))
-            sinks = [stack.enter_context(sink) for sink in _sinks(folder, runtime, run)]
+            sinks = [stack.enter_context(sink) for sink in _sinks(folder, reader, run)]
             for prediction in predictions:
                 for sink in sinks:
                     sink.write(prediction)
@@ -110,7 +118,7 @@ def segment_file(
             run.mark("frames")
         run.mark("closing")
         if "coco" in options.write:
-            write_coco(folder, media, runtime.network.spec, _provenance(run))
+            write_coco(folder, run.media, runtime.network.spec, _provenance(run))
             run.mark("coco")
         report = run.report(
             output_root / source.name,
@@ -142,10 +150,11 @@ def segment(
         AvscliError: as ``avs segment`` would exit.
     """
     options = options or SegmentOptions()
-    media = probe(Path(path), audio_track=options.read.audio_track)
-    runtime = open_runtime(weights, options, warn)
-    reader = read_clips(media, runtime.network.spec, options.read, warn)
-    yield from predict_frames(reader, runtime, options)
+    with probed(Path(path), audio_track=options.read.audio_track) as media:
+        _warn_of_copy(media, Path(path), warn)
+        runtime = open_runtime(weights, options, warn)
+        reader = read_clips(media, runtime.network.spec, options.read, warn)
+        yield from predict_frames(reader, runtime, options)
 
 
 def predict_frames(
@@ -158,6 +167,14 @@ def predict_frames(
     steps = _steps(reader, runtime)
     with closing(steps):
         yield from finish(in_time_order(steps), reader.media, runtime.network.spec, options)
+
+
+def _warn_of_copy(media: MediaInfo, source: Path, warn: Callable[[str], None]) -> None:
+    if media.path != source:
+        warn(
+            f"{source.name}: its container had to be rewritten; its streams were copied into a "
+            "temporary Matroska file, which rounds times to 1 ms"
+        )
 
 
 def _steps(reader: ClipReader, runtime: Runtime) -> Generator[StepOutput, None, None]:
@@ -175,7 +192,7 @@ def _batches(reader: ClipReader, runtime: Runtime) -> Iterator[tuple[list[Clip],
         yield batch, prepare(batch, runtime.network.spec)
 
 
-def _sinks(folder: Path, runtime: Runtime, run: ReportBuilder) -> Iterator[FrameSink]:
+def _sinks(folder: Path, reader: ClipReader, run: ReportBuilder) -> Iterator[FrameSink]:
     wanted = run.options.write
     yield JournalSink(folder)
     if "csv" in wanted:
@@ -183,9 +200,9 @@ def _sinks(folder: Path, runtime: Runtime, run: ReportBuilder) -> Iterator[Frame
     if "overlay" in wanted:
         yield OverlaySink(
             folder,
-            run.media,
+            reader.media,
             run.options.read,
-            num_classes=runtime.network.spec.num_classes,
+            num_classes=run.checkpoint.spec.num_classes,
             on_warning=run.warn,
         )
 

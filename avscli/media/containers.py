@@ -14,7 +14,7 @@ import av
 from av.container import InputContainer
 from av.stream import Disposition, Stream
 
-from avscli.errors import MediaError
+from avscli.errors import MediaError, UnknownContainerError
 
 _PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 FrameT = TypeVar("FrameT", av.VideoFrame, av.AudioFrame)
@@ -27,7 +27,8 @@ def open_input(path: Path) -> Iterator[InputContainer]:
     """Open a local media file for reading and close it at the end of the ``with`` block.
 
     Raises:
-        MediaError: the path is missing, not a regular file, empty, or no media.
+        UnknownContainerError: the file is no media that PyAV knows.
+        MediaError: the path is missing, not a regular file, empty, or cannot be read.
     """
     _require_regular_file(path)
     try:
@@ -40,7 +41,8 @@ def open_input(path: Path) -> Iterator[InputContainer]:
             metadata_errors="replace",
         )
     except (av.FFmpegError, OSError) as err:
-        raise MediaError(
+        is_unknown = isinstance(err, av.InvalidDataError | av.DemuxerNotFoundError)
+        raise (UnknownContainerError if is_unknown else MediaError)(
             f"cannot read {path} as a media file: {_reason(err)}",
             hint="check that the file is complete; a player such as ffplay should open it",
         ) from err

@@ -98,7 +98,8 @@ def remux(source: Path, target: Path) -> None:
         MediaError: the program cannot read the source either.
     """
     with _made_beside(target) as unfinished:
-        given = ffmpeg.input(f"file:{source}")
+        # As in `open_input`: what the file refers to may not reach the network.
+        given = ffmpeg.input(f"file:{source}", protocol_whitelist="file")
         output = ffmpeg.output(
             given["v?"], given["a?"], str(unfinished), format="matroska", codec="copy"
         )

@@ -1,0 +1,60 @@
+"""A way in for containers that PyAV does not know: `probed`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from avscli.datatypes import MediaInfo
+from avscli.errors import AvscliError, MediaError, UnknownContainerError
+from avscli.media.ffmpeg_jobs import remux
+from avscli.media.probe import probe
+
+
+@contextmanager
+def probed(source: Path, *, audio_track: int = 0) -> Iterator[MediaInfo]:
+    """Describe a file, by a copy in another container where PyAV does not know its own.
+
+    The ffmpeg program has a few more demuxers than PyAV's libraries, that of IMF compositions for
+    one. It copies the streams once, into a Matroska file that goes at the end of the block.
+
+    Args:
+        source: a local file.
+        audio_track: zero-based index among the file's audio tracks.
+
+    Yields:
+        The properties of what to read; its `path` is the source, or the copy, which has the
+        source's name so that warnings tell of the file people know.
+
+    Raises:
+        MediaError: as `probe`; for a container that the program does not know either too.
+        UsageError: the file has audio tracks, but not that many.
+        OutputError: the copy cannot be written.
+    """
+    try:
+        media = probe(source, audio_track=audio_track)
+    except UnknownContainerError as err:
+        unknown = err
+    else:
+        yield media
+        return
+    with TemporaryDirectory(prefix="avs-") as folder:
+        copy = Path(folder) / source.name
+        try:
+            remux(source, copy)
+        except MediaError as err:
+            raise unknown from err
+        with _errors_naming(source, copy):
+            yield probe(copy, audio_track=audio_track)
+
+
+@contextmanager
+def _errors_naming(source: Path, copy: Path) -> Iterator[None]:
+    """Let errors about the copy speak of the source."""
+    try:
+        yield
+    except AvscliError as err:
+        message = str(err).replace(str(copy), str(source))
+        raise type(err)(message, hint=err.hint) from err
