@@ -161,6 +161,9 @@ def load_network(name_or_path: str = "pcmanet-mini", device: str = "cpu") -> AVS
     load_strictly(module, state, source=str(path))
     network.checkpoint = info
     module.eval().requires_grad_(False).to(device)
+    if not device.startswith("mps"):  # untried there
+        # A quarter less CPU time per frame; the logits agree to 5e-6 (benchmarks/README.md).
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
 
 

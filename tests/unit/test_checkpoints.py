@@ -25,6 +25,13 @@ def test_a_saved_network_comes_back_with_its_spec_and_bits(tiny):
         assert torch.equal(loaded.state_dict()[name], value), name
 
 
+def test_the_memory_layout_of_a_loaded_network_does_not_show_in_its_logits(tiny):
+    loaded, original = checkpoints.load_network(str(tiny)), make_network()
+    with torch.inference_mode():
+        ours, expected = loaded(make_inputs()).logits, original(make_inputs()).logits
+    torch.testing.assert_close(ours, expected, atol=1e-4, rtol=1e-4)
+
+
 def test_half_precision_halves_the_file_and_comes_back_as_float32(tiny, tmp_path):
     path = save_tiny(tmp_path / "half.safetensors", dtype=torch.float16)
     assert path.stat().st_size < 0.55 * tiny.stat().st_size
