@@ -83,7 +83,10 @@ def test_a_full_disk_ends_the_process_with_its_code(
 
 @pytest.mark.parametrize(
     ("signal_number", "code", "says"),
-    [(signal.SIGINT, 130, "interrupted; nothing half-written was left behind\n"), (signal.SIGTERM, 143, "")],
+    [
+        (signal.SIGINT, 130, "interrupted; nothing half-written was left behind\n"),
+        (signal.SIGTERM, 143, ""),
+    ],
 )
 def test_a_signal_in_the_middle_leaves_nothing_behind(
     weights: Path, tmp_path: Path, signal_number: int, code: int, says: str
