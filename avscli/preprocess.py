@@ -89,6 +89,8 @@ def normalised(frames: Tensor, spec: NetworkSpec) -> Tensor:
 def _filled(steps: Tensor, valid: NDArray[np.bool_], padding: Padding) -> Tensor:
     """Fill the padding steps of [B, T, ...] in place and return it."""
     for clip, of_clip in zip(steps, valid, strict=True):
+        if of_clip.all():
+            continue
         last = int(np.flatnonzero(of_clip)[-1])
         clip[torch.from_numpy(~of_clip)] = (
             clip[last].clone() if padding == "repeat_last" else steps.new_zeros(())

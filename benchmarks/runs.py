@@ -17,7 +17,7 @@ from avscli.datatypes import SAMPLE_RATE_HZ
 from avscli.media.ffmpeg_jobs import mux
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 
@@ -53,16 +53,28 @@ def _draw_clip(path: Path, num_frames: int, size_hw: tuple[int, int], fps: int) 
     mux(drawn, plan.waveform, path, fps=plan.fps, sample_rate_hz=SAMPLE_RATE_HZ)
 
 
-def segment(clip: Path, output: Path, options: Sequence[str] = ()) -> Run:
+def segment(
+    clip: Path,
+    output: Path,
+    options: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Run:
     """Run ``avs segment`` on a clip in a process of its own and wait for it.
+
+    Args:
+        clip: the video.
+        output: folder for the results.
+        options: of ``avs segment``.
+        environment: variables to set besides the present ones.
 
     Raises:
         subprocess.CalledProcessError: it failed; its message is on stderr.
     """
     command = [sys.executable, "-m", "avscli", "segment", str(clip), "-o", str(output)]
     command += ["--overwrite", "--json", "--quiet", *options]
+    variables = {**os.environ, **(environment or {})}
     started = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=variables) as process:
         assert process.stdout is not None
         printed = process.stdout.read()
         # wait4 gives this process alone; getrusage would give the largest of all children.
