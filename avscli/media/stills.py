@@ -50,12 +50,13 @@ def read_indices(path: Path) -> NDArray[np.uint8]:
 
 
 def read_waveform(path: Path) -> NDArray[np.float32]:
-    """Return a sound file as mono float32 [N] in [-1, 1] at 16 kHz.
+    """Return a sound file as float32 [N] in [-1, 1] at 16 kHz, its channels averaged.
 
     Raises:
         MediaError: missing, unreadable, or without an audio stream.
     """
-    resampler = av.AudioResampler(format="fltp", layout="mono", rate=SAMPLE_RATE_HZ)
+    # The resampler's own mix to mono would make a sound that is on both channels 3 dB louder.
+    resampler = av.AudioResampler(format="flt", rate=SAMPLE_RATE_HZ)
     try:
         with av.open(str(path)) as container:
             if not container.streams.audio:
@@ -69,8 +70,8 @@ def read_waveform(path: Path) -> NDArray[np.float32]:
         raise MediaError(f"cannot read sound {path}: {err}") from err
     if not frames:
         return np.zeros(0, np.float32)
-    samples = np.concatenate([frame.to_ndarray()[0] for frame in frames])
-    return samples.astype(np.float32, copy=False)
+    mono = [f.to_ndarray().reshape(-1, f.layout.nb_channels).mean(axis=1) for f in frames]
+    return np.concatenate(mono).astype(np.float32, copy=False).clip(-1.0, 1.0)
 
 
 def _first_frame(path: Path) -> av.VideoFrame:
