@@ -35,9 +35,9 @@ def test_the_memory_layout_of_a_loaded_network_does_not_show_in_its_logits(tiny)
 def test_half_precision_halves_the_file_and_comes_back_as_float32(tiny, tmp_path):
     path = save_tiny(tmp_path / "half.safetensors", dtype=torch.float16)
     assert path.stat().st_size < 0.55 * tiny.stat().st_size
+    loaded = checkpoints.load_network(str(path)).state_dict()
     for name, value in make_network().state_dict().items():
-        loaded = checkpoints.load_network(str(path)).state_dict()[name]
-        torch.testing.assert_close(loaded, value.half().to(value.dtype), atol=0, rtol=0)
+        torch.testing.assert_close(loaded[name], value.half().to(value.dtype), atol=0, rtol=0)
 
 
 def test_the_information_is_read_without_building_a_network(tiny):
