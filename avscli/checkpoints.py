@@ -162,7 +162,7 @@ def load_network(name_or_path: str = "pcmanet-mini", device: str = "cpu") -> AVS
     network.checkpoint = info
     module.eval().requires_grad_(False).to(device)
     if not device.startswith("mps"):  # untried there
-        # A quarter less CPU time per frame; the logits agree to 5e-6 (benchmarks/README.md).
+        # A quarter less CPU time per frame; a test pins that the logits stay the same.
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
 
