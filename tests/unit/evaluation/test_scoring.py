@@ -45,6 +45,7 @@ def test_a_network_is_scored_at_the_pictures_own_size():
     everything = score(runtime, [frame], threshold=1e-6)
     nothing = score(runtime, [frame], threshold=1 - 1e-6)
     assert everything.ious == {"positive": [1.0]}
+    assert sum(row.count for row in everything.reliability.table()) == 50 * 130
     assert nothing.ious == {"positive": [0.0]}
 
 

@@ -1,15 +1,13 @@
-"""Scores of a network on labelled frames: fixed pairs of avsmix, and generated scenes."""
+"""Scores of a network on single labelled frames, as training and the model card quote them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from avscli.datasets.avsmix import VOID, load_pair
-from avscli.datasets.scenes import TEST_SEEDS, sample_scene_frame
+from avscli.datasets.avsmix import VOID
 from avscli.datatypes import (
     SAMPLE_RATE_HZ,
     WINDOW_SAMPLES,
@@ -18,38 +16,24 @@ from avscli.datatypes import (
     Clip,
     FrameStamp,
 )
-from avscli.masks import label_map_from_logits, logit_cutoff, mask_iou
+from avscli.masks import BoolMask, label_map_from_logits, logit_cutoff, resize_plane
 from avscli.media.reader import fit_frame_size
 from avscli.media.stills import resize_picture
+from avscli.metrics.calibration import Reliability
+from avscli.metrics.overlap import Overlap
+from avscli.postprocess import foreground_probability
 from avscli.preprocess import prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
-    from avscli.datasets.avsmix import AvsMix
     from avscli.datatypes import NetworkInput, NetworkSpec
     from avscli.devices import Runtime
+    from avscli.evaluation.frames import LabelledFrame
 
 EMPTY_SHARE = 0.01  # a mask below this share of the frame counts as kept empty
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LabelledFrame:
-    """A picture and its sound with the truth.
-
-    Attributes:
-        picture: [H, W, 3] uint8 RGB.
-        window: [15600] float32 sound around it.
-        target: [H, W] uint8: 1 sounds, 0 does not, 255 void.
-        kind: what the frame tests, for grouping.
-    """
-
-    picture: NDArray[np.uint8]
-    window: NDArray[np.float32]
-    target: NDArray[np.uint8]
-    kind: str
 
 
 @dataclass(slots=True)
@@ -59,20 +43,31 @@ class Scores:
     Attributes:
         ious: per kind, of every frame in which something sounds.
         kept_empty: per kind, of every frame in which nothing does: mask under 1 % of it?
+        class_ious: per class, of every frame in which that one class sounds.
+        reliability: of the foreground probability of every scored pixel.
     """
 
     ious: dict[str, list[float]] = field(default_factory=dict)
     kept_empty: dict[str, list[bool]] = field(default_factory=dict)
+    class_ious: dict[str, list[float]] = field(default_factory=dict)
+    reliability: Reliability = field(default_factory=Reliability)
 
-    def add(self, kind: str, mask: NDArray[np.bool_], target: NDArray[np.uint8]) -> None:
+    def add(
+        self,
+        kind: str,
+        mask: BoolMask,
+        target: NDArray[np.uint8],
+        *,
+        class_name: str | None = None,
+    ) -> None:
         """Score one mask [H, W] against its target."""
-        scored = target != VOID
-        if (target == 1).any():
-            iou = mask_iou(mask & scored, target == 1)
-            self.ious.setdefault(kind, []).append(iou)
+        overlap = Overlap.of(mask, target == 1, target != VOID)
+        if overlap.true:
+            self.ious.setdefault(kind, []).append(overlap.iou)
+            if class_name is not None:
+                self.class_ious.setdefault(class_name, []).append(overlap.iou)
         else:
-            share = float((mask & scored).sum()) / max(1, int(scored.sum()))
-            self.kept_empty.setdefault(kind, []).append(share < EMPTY_SHARE)
+            self.kept_empty.setdefault(kind, []).append(overlap.marked_share < EMPTY_SHARE)
 
     @property
     def mean_iou(self) -> float:
@@ -88,18 +83,16 @@ class Scores:
         return told
 
 
-def avsmix_frames(data: AvsMix, split: Literal["val", "test"]) -> Iterator[LabelledFrame]:
-    """Read the fixed pairs of a split in file order."""
-    for pair in data.pairs(split):
-        picture, window, target = load_pair(data, pair)
-        yield LabelledFrame(picture, window, target, pair.kind)
+class Judgement(NamedTuple):
+    """What a network says about one frame, at the picture's own size.
 
+    Attributes:
+        mask: [H, W] bool.
+        probability: [H, W] float32, of something sounding there.
+    """
 
-def scene_frames(count: int, size_hw: tuple[int, int] = (224, 224)) -> Iterator[LabelledFrame]:
-    """Draw single frames of generated scenes from seeds that training never uses."""
-    for seed in islice(TEST_SEEDS, count):
-        frame = sample_scene_frame(seed, size_hw)
-        yield LabelledFrame(frame.image, frame.window, frame.mask.astype(np.uint8), "scene")
+    mask: BoolMask
+    probability: NDArray[np.float32]
 
 
 def score(
@@ -112,14 +105,28 @@ def score(
         frames: consumed one by one.
         threshold: probability at or above which a pixel is marked; None takes the spec's.
     """
-    spec = runtime.network.spec
-    cutoff = logit_cutoff(threshold or spec.threshold, spec.temperature)
     scores = Scores()
     for frame in frames:
-        logits = runtime.forward(prepare_frames([frame], spec)).logits[0, 0].numpy()
-        labels = label_map_from_logits(logits, frame.target.shape, cutoff=cutoff)
-        scores.add(frame.kind, labels > 0, frame.target)
+        mask, probability = judge(runtime, frame, threshold)
+        scores.add(frame.kind, mask, frame.target, class_name=frame.class_name)
+        scores.reliability.add(probability, frame.target == 1, frame.target != VOID)
     return scores
+
+
+def judge(runtime: Runtime, frame: LabelledFrame, threshold: float | None = None) -> Judgement:
+    """Run a network on one frame.
+
+    Args:
+        runtime: a loaded network on its device.
+        frame: the picture and its sound.
+        threshold: probability at or above which a pixel is marked; None takes the spec's.
+    """
+    spec, size_hw = runtime.network.spec, frame.target.shape
+    logits = runtime.forward(prepare_frames([frame], spec)).logits[0, 0].numpy()
+    cutoff = logit_cutoff(threshold or spec.threshold, spec.temperature)
+    labels = label_map_from_logits(logits, size_hw, cutoff=cutoff)
+    larger = np.stack([resize_plane(plane, size_hw) for plane in logits])
+    return Judgement(labels > 0, foreground_probability(larger, spec.temperature))
 
 
 def prepare_frames(frames: Sequence[LabelledFrame], spec: NetworkSpec) -> NetworkInput:

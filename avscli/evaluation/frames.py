@@ -1,0 +1,53 @@
+"""Single labelled frames: fixed pairs of avsmix, and generated scenes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from avscli.datasets.avsmix import load_pair
+from avscli.datasets.scenes import TEST_SEEDS, sample_scene_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from avscli.datasets.avsmix import AvsMix
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledFrame:
+    """A picture and its sound with the truth.
+
+    Attributes:
+        picture: [H, W, 3] uint8 RGB.
+        window: [15600] float32 sound around it.
+        target: [H, W] uint8: 1 sounds, 0 does not, 255 void.
+        kind: what the frame tests, for grouping.
+        class_name: what sounds and is visible, when it is one class; else None.
+    """
+
+    picture: NDArray[np.uint8]
+    window: NDArray[np.float32]
+    target: NDArray[np.uint8]
+    kind: str
+    class_name: str | None = None
+
+
+def avsmix_frames(data: AvsMix, split: Literal["val", "test"]) -> Iterator[LabelledFrame]:
+    """Read the fixed pairs of a split in file order."""
+    for pair in data.pairs(split):
+        picture, window, target = load_pair(data, pair)
+        only = next(iter(pair.sounding)) if len(pair.sounding) == 1 else None
+        yield LabelledFrame(picture, window, target, pair.kind, only)
+
+
+def scene_frames(count: int, size_hw: tuple[int, int] = (224, 224)) -> Iterator[LabelledFrame]:
+    """Draw single frames of generated scenes from seeds that training never uses."""
+    for seed in islice(TEST_SEEDS, count):
+        frame = sample_scene_frame(seed, size_hw)
+        yield LabelledFrame(frame.image, frame.window, frame.mask.astype(np.uint8), "scene")
