@@ -250,6 +250,19 @@ class NetworkInput:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class SourceLogits:
+    """Which of K source classes are seen where, and which may make the sound.
+
+    Attributes:
+        picture: [B, T, 1 + K, h, w] float32, softmax over "none of them" and the K classes.
+        sound: [B, T, K] float32, a sigmoid each: could this class make what is heard?
+    """
+
+    picture: Tensor
+    sound: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class NetworkOutput:
     """What every network returns.
 
@@ -258,10 +271,13 @@ class NetworkOutput:
             [B, T, C, h_k, w_k] float32 before any upsampling to the source size.
         selected: [B, T, S] float32 share of query positions that each masked attention stage
             selected, coarse to fine (stages 4, 3, 2); S may be 0.
+        sources: what picture and sound say of the named source classes, each by itself; None
+            from networks that name none.
     """
 
     stage_logits: tuple[Tensor, ...]
     selected: Tensor
+    sources: SourceLogits | None = None
 
     @property
     def logits(self) -> Tensor:

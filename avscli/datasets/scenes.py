@@ -77,11 +77,15 @@ class SceneFrame(NamedTuple):
         image: [H, W, 3] uint8 RGB.
         window: [15600] float32, the sound centred on the picture's time, 16 kHz.
         mask: [H, W] bool, pixels of sounding objects.
+        shown: [H, W] uint8, 0 for background, else 1 + the index in `KINDS` of what is seen.
+        heard: [len(KINDS)] bool, the kinds that sound at the picture's time, on screen or off.
     """
 
     image: NDArray[np.uint8]
     window: NDArray[np.float32]
     mask: NDArray[np.bool_]
+    shown: NDArray[np.uint8]
+    heard: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -250,13 +254,18 @@ class _Picture(NamedTuple):
         """Add a window in which the given objects sound, throughout or from or up to a switch."""
         silent = state == "silence"
         track = np.zeros(WINDOW_SAMPLES) if silent else random_ambience(rng, WINDOW_SAMPLES)
-        heard = []
+        heard: list[int] = []
         for index in sounding:
             start, end = _random_span(rng)
             random_voice(rng, self.kinds[index]).add_to(track, start, end)
             if start <= WINDOW_SAMPLES // 2 < end:
                 heard.append(index)
-        return SceneFrame(self.image, limit(track), np.isin(self.owners, heard))
+        places = np.array([KINDS.index(kind) for kind in self.kinds])
+        shown = np.concatenate(([0], 1 + places)).astype(np.uint8)[self.owners + 1]
+        voices = np.isin(np.arange(len(KINDS)), places[heard])
+        return SceneFrame(
+            self.image, limit(track), np.isin(self.owners, heard), shown=shown, heard=voices
+        )
 
 
 def _choose_kinds(rng: Generator) -> tuple[list[str], int]:

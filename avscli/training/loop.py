@@ -1,4 +1,8 @@
-"""The training loop: draw couples, four supervised stages, atomic resumable state."""
+"""The training loop: draw couples, four supervised stages, atomic resumable state.
+
+sound_steps × windows alone ──▶ the audio encoder names sounds and their possible sources
+steps × couples (one picture, two sounds) ──▶ the whole network
+"""
 
 from __future__ import annotations
 
@@ -11,17 +15,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
 from avscli.audio.log_mel import window_log_mel
-from avscli.datatypes import NetworkInput
 from avscli.media.prefetch import prefetch
 from avscli.networks.registry import build_network
 from avscli.networks.state_dicts import load_strictly
 from avscli.preprocess import normalised
-from avscli.training.losses import stage_loss
+from avscli.training.losses import naming_loss, picture_loss, stage_loss
 from avscli.training.tflite_start import start_from_tflite
 
 if TYPE_CHECKING:
@@ -36,15 +38,28 @@ if TYPE_CHECKING:
 
 SAVE_EVERY_SECONDS = 120.0
 LOG_EVERY_STEPS = 20
+_TOKEN_SIZE_HW = (32, 32)  # of pictures that nobody will look at
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Samples as tensors: network input, target [N, H, W] uint8, tags [N, K] in {0, 1, −1}."""
+    """Couples as tensors: N samples of N / 2 pictures.
 
-    inputs: NetworkInput
-    target: Tensor
+    Attributes:
+        log_mel: [N, 1, 96, 64].
+        tags: [N, sounds] float, 1 where a sound is heard.
+        heard: [N, K] float, 1 where a source class could make what is heard.
+        frames: [N / 2, 3, h, w], normalised; empty while the sound side trains alone.
+        shown: [N / 2, h, w] uint8 source classes, as `Sample.shown`.
+        target: [N, h, w] uint8, as `Sample.target`.
+    """
+
+    log_mel: Tensor
     tags: Tensor
+    heard: Tensor
+    frames: Tensor
+    shown: Tensor
+    target: Tensor
 
 
 class Trainer:
@@ -54,7 +69,6 @@ class Trainer:
         recipe: what to do.
         sources: couples are drawn from these …
         shares: … with these probabilities.
-        tag_names: sounds the auxiliary audio head learns to name.
         folder: where state and metrics go; created when missing.
     """
 
@@ -64,16 +78,18 @@ class Trainer:
         sources: Sequence[SampleSource],
         shares: Sequence[float],
         *,
-        tag_names: Sequence[str],
         folder: Path,
     ) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.sources, self.folder = recipe, sources, folder
         self.shares = np.asarray(shares) / np.sum(shares)
-        self.tag_index = {name: i for i, name in enumerate(tag_names)}
+        names = sorted({name for source in sources for name in source.sound_names})
+        self.tag_index = {name: i for i, name in enumerate(names)}
+        self.source_index = {name: i for i, name in enumerate(recipe.source_classes)}
+        self.num_steps = recipe.sound_steps + recipe.steps
         self.network: PCMANet = build_network(recipe.spec)  # type: ignore[assignment]
         assert self.network.audio_encoder is not None
-        self.tag_head = nn.Linear(int(self.network.audio_encoder.num_features), len(tag_names))  # type: ignore[arg-type]
+        self.tag_head = nn.Linear(int(self.network.audio_encoder.num_features), len(names))  # type: ignore[arg-type]
         self.average = {k: v.clone() for k, v in self.network.state_dict().items()}
         self.optimizer = self._optimizer()
         self.step = 0
@@ -107,7 +123,7 @@ class Trainer:
         saved = time.monotonic()
         with (
             closing(prefetch(self._batches(), depth=4)) as batches,
-            tqdm(total=self.recipe.steps, initial=self.step, unit="step") as bar,
+            tqdm(total=self.num_steps, initial=self.step, unit="step") as bar,
         ):
             for batch in batches:
                 losses = self._train_step(batch)
@@ -165,61 +181,78 @@ class Trainer:
         )
         return torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
 
+    def _hears_only(self, step: int) -> bool:
+        return step < self.recipe.sound_steps
+
     def _batches(self) -> Iterator[Batch]:
         """Yield the batches from the current step on; batch k depends on (seed, k) only."""
-        couples = self.recipe.batch_samples // 2
-        for step in range(self.step, self.recipe.steps):
-            samples: list[Sample] = []
-            for i in range(couples):
-                rng = np.random.default_rng([self.recipe.seed, step * couples + i])
+        recipe = self.recipe
+        for step in range(self.step, self.num_steps):
+            only_sound = self._hears_only(step)
+            size_hw = _TOKEN_SIZE_HW if only_sound else recipe.sample_size_hw
+            num_samples = recipe.sound_batch_samples if only_sound else recipe.batch_samples
+            couples: list[list[Sample]] = []
+            for i in range(num_samples // 2):
+                rng = np.random.default_rng([recipe.seed, step, i])
                 source = self.sources[rng.choice(len(self.sources), p=self.shares)]
-                samples += source.draw(rng)
-            yield self._collate(samples)
+                couples.append(source.draw(rng, size_hw))
+            yield self._collate(couples)
 
-    def _collate(self, samples: list[Sample]) -> Batch:
-        spec = self.recipe.spec
-        pixels = torch.from_numpy(np.stack([s.image for s in samples])).permute(0, 3, 1, 2)
-        frames = normalised(pixels, spec)  # channels_last, as the weights are
-        log_mel = window_log_mel(torch.from_numpy(np.stack([s.window for s in samples])))
-        tags = torch.full((len(samples), len(self.tag_index)), -1.0)
-        for row, sample in zip(tags, samples, strict=True):
-            if sample.sounds is not None:
-                row.fill_(0.0)
-                row[[self.tag_index[name] for name in sample.sounds]] = 1.0
-        inputs = NetworkInput(
-            frames[:, None], log_mel[:, None], torch.ones(len(samples), 1, dtype=torch.bool)
+    def _collate(self, couples: list[list[Sample]]) -> Batch:
+        samples = [sample for couple in couples for sample in couple]
+        pixels = torch.from_numpy(np.stack([first.image for first, _ in couples]))
+        windows = torch.from_numpy(np.stack([s.window for s in samples]))
+        return Batch(
+            log_mel=window_log_mel(windows),
+            tags=_many_hot([s.sounds for s in samples], self.tag_index),
+            heard=_many_hot([s.heard for s in samples], self.source_index),
+            # channels_last, as the weights are
+            frames=normalised(pixels.permute(0, 3, 1, 2), self.recipe.spec),
+            shown=torch.from_numpy(np.stack([first.shown for first, _ in couples])),
+            target=torch.from_numpy(np.stack([s.target for s in samples])),
         )
-        return Batch(inputs, torch.from_numpy(np.stack([s.target for s in samples])), tags)
 
     def _train_step(self, batch: Batch) -> dict[str, float]:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * self._rate(self.step)
-        self._rest_early_blocks(self.step < self.recipe.resting_share * self.recipe.steps)
-        bf16 = self.recipe.precision == "bf16"
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            assert self.network.audio_encoder is not None
-            embedding = self.network.audio_encoder(batch.inputs.log_mel.flatten(0, 1))
-            output = self.network.forward_embeddings(
-                batch.inputs.frames, embedding[:, None], batch.inputs.valid
-            )
-            tag_logits = self.tag_head(embedding)
-        stages = [
-            stage_loss(x.flatten(0, 1), batch.target, smoothing_pixels=self.recipe.smoothing_pixels)
-            for x in output.stage_logits
-        ]
-        known = (batch.tags >= 0).float()
-        tags = F.binary_cross_entropy_with_logits(
-            tag_logits.float(), batch.tags.clamp_min(0.0), weight=known, reduction="sum"
-        ) / len(batch.tags)
-        loss = torch.stack(stages).sum() + self.recipe.tag_weight * tags
+        self._rest_early_blocks(
+            self.step - self.recipe.sound_steps < self.recipe.resting_share * self.recipe.steps
+        )
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.precision == "bf16"):
+            losses = self._losses(batch)
+        weights = {"tags": self.recipe.tag_weight}
+        weights |= dict.fromkeys(("heard", "shown"), self.recipe.source_weight)
+        loss = torch.stack([weights.get(name, 1.0) * x for name, x in losses.items()]).sum()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         nn.utils.clip_grad_norm_(parameters, self.recipe.gradient_norm)
         self.optimizer.step()
         self._update_average()
-        told = {"stage1": stages[0], "stage4": stages[3], "tags": tags}
-        return {name: value.detach().item() for name, value in told.items()}
+        return {name: value.detach().item() for name, value in losses.items()}
+
+    def _losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the losses of one batch by name, before their weights."""
+        network = self.network
+        assert network.audio_encoder is not None
+        embedding = network.audio_encoder(batch.log_mel)
+        losses = {"tags": naming_loss(self.tag_head(embedding), batch.tags)}
+        if self._hears_only(self.step):
+            if network.agreement is not None:
+                losses["heard"] = naming_loss(network.agreement.sound(embedding), batch.heard)
+            return losses
+        # A couple shares its picture, so what no sound has touched is computed once.
+        features = [f.repeat_interleave(2, dim=0) for f in network.look(batch.frames)]
+        valid = torch.ones(len(embedding), 1, dtype=torch.bool)
+        output = network.listen(features, embedding[:, None], valid)
+        for number, logits in enumerate(output.stage_logits, start=1):
+            losses[f"stage{number}"] = stage_loss(
+                logits.flatten(0, 1), batch.target, smoothing_pixels=self.recipe.smoothing_pixels
+            )
+        if output.sources is not None:
+            losses["heard"] = naming_loss(output.sources.sound[:, 0], batch.heard)
+            losses["shown"] = picture_loss(output.sources.picture[::2, 0], batch.shown)
+        return losses
 
     def _rest_early_blocks(self, resting: bool) -> None:
         if self.recipe.resting_blocks:
@@ -238,12 +271,23 @@ class Trainer:
                 self.average[name].copy_(value)
 
     def _rate(self, step: int) -> float:
-        """Return the share of the peak learning rate: a linear rise, then a cosine to 0."""
-        warmup = max(1, round(self.recipe.warmup_share * self.recipe.steps))
+        """Return the share of the peak learning rate: per phase a linear rise, then a cosine."""
+        only_sound = self._hears_only(step)
+        steps = self.recipe.sound_steps if only_sound else self.recipe.steps
+        step -= 0 if only_sound else self.recipe.sound_steps
+        warmup = max(1, round(self.recipe.warmup_share * steps))
         if step < warmup:
             return (step + 1) / warmup
-        return 0.5 + 0.5 * math.cos(math.pi * (step - warmup) / max(1, self.recipe.steps - warmup))
+        return 0.5 + 0.5 * math.cos(math.pi * (step - warmup) / max(1, steps - warmup))
 
     def _log(self, losses: dict[str, float]) -> None:
         with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": self.step, **losses}) + "\n")
+
+
+def _many_hot(chosen: Sequence[frozenset[str]], index: Mapping[str, int]) -> Tensor:
+    """Return [N, len(index)] float32, 1 where a name was chosen; names not in the index pass."""
+    hot = torch.zeros(len(chosen), len(index))
+    for row, names in zip(hot, chosen, strict=True):
+        row[[index[name] for name in names if name in index]] = 1.0
+    return hot

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 import torch.nn.functional as F
 
 from avscli.networks.pcmanet.modules import resize
@@ -40,3 +41,27 @@ def stage_loss(logits: Tensor, target: Tensor, *, smoothing_pixels: float) -> Te
     union = (probability + truth).sum(dim=(1, 2)) - intersection
     iou = (intersection + smoothing_pixels) / (union + smoothing_pixels)
     return (entropy.sum(dim=(1, 2)) / pixels + 1.0 - iou).mean()
+
+
+def naming_loss(logits: Tensor, present: Tensor) -> Tensor:
+    """Binary cross-entropy of several names at once, summed over names, mean over samples.
+
+    Args:
+        logits: [N, K].
+        present: [N, K] float, 1 where the name fits, else 0.
+    """
+    loss = F.binary_cross_entropy_with_logits(logits.float(), present, reduction="sum")
+    return loss / len(logits)
+
+
+def picture_loss(logits: Tensor, shown: Tensor) -> Tensor:
+    """Cross-entropy of the source class of every fourth row and column, mean over known pixels.
+
+    Args:
+        logits: [N, 1 + K, h, w]; resized bilinearly to a quarter of the target's size first.
+        shown: [N, H, W] uint8: 0 none, 1 … K the class, 255 void.
+    """
+    shown = shown[:, 2::4, 2::4]  # these maps are coarse, and a pixel knows its neighbours
+    scores = resize(logits.float(), shown.shape[-2:])
+    total = F.cross_entropy(scores, shown.long(), ignore_index=VOID, reduction="sum")
+    return total / (shown != VOID).sum().clamp_min(1).to(torch.float32)

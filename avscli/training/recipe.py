@@ -21,6 +21,8 @@ class Recipe:
         name: of the checkpoint to write.
         spec: of the network to train.
         steps, batch_samples: length and width of the run; batch_samples is even (couples).
+        sound_steps, sound_batch_samples: before that, the audio encoder alone learns to name
+            sounds and their possible sources, from windows without pictures.
         sample_size_hw: training size in pixels, multiples of 32.
         learning_rate: peak for parts that start fresh.
         backbone_learning_rate, audio_learning_rate: peaks for the two encoders.
@@ -30,6 +32,8 @@ class Recipe:
         weight_decay, gradient_norm, ema_decay: the usual.
         smoothing_pixels: of the soft IoU.
         tag_weight: of the auxiliary loss that has the audio encoder name the sounds.
+        source_weight: of the losses that have sound and picture, each by itself, name the
+            source classes of ``spec.architecture``.
         composites: share of pictures made of two.
         sound_kinds: weights of matching, mismatching, ambient, no sound.
         scenes_share: share of couples that come from generated scenes.
@@ -41,6 +45,8 @@ class Recipe:
     spec: NetworkSpec
     steps: int
     batch_samples: int
+    sound_steps: int
+    sound_batch_samples: int
     sample_size_hw: tuple[int, int]
     learning_rate: float
     backbone_learning_rate: float
@@ -53,6 +59,7 @@ class Recipe:
     ema_decay: float
     smoothing_pixels: float
     tag_weight: float
+    source_weight: float
     composites: float
     sound_kinds: tuple[float, float, float, float]
     scenes_share: float
@@ -60,12 +67,20 @@ class Recipe:
     precision: str
 
     def __post_init__(self) -> None:
-        if self.batch_samples < 2 or self.batch_samples % 2:
-            raise UsageError(f"batch_samples must be even, got {self.batch_samples}")
+        for name in ("batch_samples", "sound_batch_samples"):
+            if getattr(self, name) < 2 or getattr(self, name) % 2:
+                raise UsageError(f"{name} must be even, got {getattr(self, name)}")
         if any(side % 32 for side in self.sample_size_hw):
             raise UsageError(f"sample_size_hw must be multiples of 32, got {self.sample_size_hw}")
         if self.precision not in ("fp32", "bf16"):
             raise UsageError(f"precision must be fp32 or bf16, got {self.precision!r}")
+
+    @property
+    def source_classes(self) -> tuple[str, ...]:
+        """Names of what picture and sound are classified into; may be empty."""
+        return tuple(
+            n for n in str(self.spec.architecture.get("source_classes", "")).split(",") if n
+        )
 
     def with_overrides(self, **changes: Any) -> Recipe:
         """Return a copy with the fields that are not None replaced."""

@@ -62,8 +62,8 @@ def train_recipe(
             f"{paths.folder} holds a training run", hint="add --resume, or choose another folder"
         )
     data = None if paths.avsmix is None else AvsMix.open(paths.avsmix)
-    sources, shares, tags = _sources(recipe, data)
-    trainer = Trainer(recipe, sources, shares, tag_names=tags, folder=paths.folder)
+    sources, shares = _sources(recipe, data)
+    trainer = Trainer(recipe, sources, shares, folder=paths.folder)
     if not (resume and trainer.resume()):
         _start(trainer, paths)
     trainer.run()
@@ -108,13 +108,11 @@ def export(
     return path
 
 
-def _sources(
-    recipe: Recipe, data: AvsMix | None
-) -> tuple[list[SampleSource], list[float], list[str]]:
-    scenes = SceneSamples(recipe.sample_size_hw)
+def _sources(recipe: Recipe, data: AvsMix | None) -> tuple[list[SampleSource], list[float]]:
+    scenes = SceneSamples(recipe.source_classes)
     if data is None:
-        return [scenes], [1.0], ["unused"]
+        return [scenes], [1.0]
     mix = AvsMixSamples(
-        data, recipe.sample_size_hw, composites=recipe.composites, kinds=recipe.sound_kinds
+        data, recipe.source_classes, composites=recipe.composites, kinds=recipe.sound_kinds
     )
-    return [mix, scenes], [1.0 - recipe.scenes_share, recipe.scenes_share], mix.audio_classes
+    return [mix, scenes], [1.0 - recipe.scenes_share, recipe.scenes_share]

@@ -2,6 +2,10 @@
 
 A sample is one frame with one 0.975 s window. Samples come in couples that share the picture
 and differ in the sound, so that a batch always shows what the sound decides.
+
+Source classes are named as avsmix names what is seen (``dog``), or ``scene_…`` for drawn objects;
+sounds as avsmix names its recordings (``dog_bark``), `STEPS` for synthesised ones, and again
+``scene_…`` for drawn objects' voices.
 """
 
 from __future__ import annotations
@@ -12,19 +16,30 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from avscli.datasets.avsmix import AvsMix, Picture, Sound, by_class
-from avscli.datasets.scenes import TRAIN_SEEDS, sample_scene_couple
+from avscli.datasets.avsmix import VOID, AvsMix, Picture, by_class
+from avscli.datasets.scenes import KINDS, TRAIN_SEEDS, sample_scene_couple
 from avscli.datatypes import WINDOW_SAMPLES
 from avscli.media.stills import read_indices, read_picture, read_waveform
-from avscli.training.augment import disturb, jitter_colours, random_crop, random_window
+from avscli.training.augment import (
+    change_speed,
+    disturb,
+    jitter_colours,
+    random_crop,
+    random_window,
+)
+from avscli.training.impacts import footsteps_and_hits
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.random import Generator
     from numpy.typing import NDArray
 
 _SOUND_KINDS = ("matching", "mismatching", "ambient", "none")
+STEPS = "footsteps_and_hits"
+_STEPS_COUNT = 30  # recordings that this endless sound counts for
+SCENE_NAMES = tuple(f"scene_{kind}" for kind in KINDS)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,20 +50,33 @@ class Sample:
         image: [h, w, 3] uint8 RGB.
         window: [15600] float32 sound at 16 kHz.
         target: [h, w] uint8: 1 sounds, 0 does not, 255 void.
-        sounds: names of the audio classes that are heard; None when unknown.
+        shown: [h, w] uint8: 0 for none, 1 + index of the source class that is seen, 255 void.
+        heard: names of the source classes that could make what is heard.
+        sounds: names of the sounds themselves.
     """
 
     image: NDArray[np.uint8]
     window: NDArray[np.float32]
     target: NDArray[np.uint8]
-    sounds: frozenset[str] | None
+    shown: NDArray[np.uint8]
+    heard: frozenset[str]
+    sounds: frozenset[str]
 
 
 class SampleSource(Protocol):
-    """Anything that draws couples of samples."""
+    """Anything that draws couples of samples.
 
-    def draw(self, rng: Generator) -> list[Sample]:
-        """Return samples that share a picture; the same generator state gives the same ones."""
+    Attributes:
+        sound_names: every name that `Sample.sounds` may hold.
+    """
+
+    sound_names: tuple[str, ...]
+
+    def draw(self, rng: Generator, size_hw: tuple[int, int]) -> list[Sample]:
+        """Return two samples that share a picture of even sides.
+
+        The same generator state gives the same ones.
+        """
         ...
 
 
@@ -57,7 +85,7 @@ class AvsMixSamples:
 
     Args:
         data: an opened copy.
-        size_hw: sample size, even sides.
+        source_classes: what `Sample.shown` counts.
         composites: share of pictures that are two, side by side or one above the other.
         kinds: weights of matching, mismatching, ambient and no sound in the second sample of
             a couple; the first one matches whenever something visible can sound.
@@ -66,29 +94,36 @@ class AvsMixSamples:
     def __init__(
         self,
         data: AvsMix,
-        size_hw: tuple[int, int],
+        source_classes: Sequence[str],
         *,
         composites: float,
         kinds: tuple[float, float, float, float],
     ) -> None:
         self.data = data
-        self.size_hw = size_hw
         self.composites = composites
         self.kinds = np.asarray(kinds) / np.sum(kinds)
         self.pictures = by_class(data.pictures("train"))
+        self.shown_table = np.zeros(256, np.uint8)
+        self.shown_table[VOID] = VOID
+        for name, index in data.class_index.items():
+            if name in source_classes:
+                self.shown_table[index] = 1 + source_classes.index(name)
         sounds = [s for s in data.sounds("train") if s.audio_class not in data.ambiguous]
-        self.audio_classes = sorted({s.audio_class for s in sounds})
-        self.sounds = {c: [s for s in sounds if s.audio_class == c] for c in self.audio_classes}
-        self.makes = {c: self.sounds[c][0].visual_classes for c in self.audio_classes}
-        self.negative = [c for c in self.audio_classes if not self.makes[c]]
+        recorded = sorted({s.audio_class for s in sounds})
+        self.recordings = {c: [s for s in sounds if s.audio_class == c] for c in recorded}
+        self.makes = {c: self.recordings[c][0].visual_classes for c in recorded}
+        self.makes[STEPS] = frozenset({"person"})
+        self.sound_names = (*recorded, STEPS)
+        self.negative = [c for c in recorded if not self.makes[c]]
         # Rare classes are drawn more often than they occur, common ones less: square root.
         names = [n for n in self.pictures if n not in ("background", "other_object")]
         weights = np.sqrt([len(self.pictures[n]) for n in names])
         self.class_names, self.class_weights = names, weights / weights.sum()
 
-    def draw(self, rng: Generator) -> list[Sample]:
+    def draw(self, rng: Generator, size_hw: tuple[int, int]) -> list[Sample]:
         """Return two samples of one picture with different sounds."""
-        image, indices = self._picture(rng)
+        image, indices = self._picture(rng, size_hw)
+        image = jitter_colours(image, rng)
         counts = np.bincount(indices.ravel(), minlength=256)
         visible = frozenset(n for n, i in self.data.class_index.items() if i and counts[i] >= 60)
         second = _SOUND_KINDS[rng.choice(len(_SOUND_KINDS), p=self.kinds)]
@@ -96,23 +131,35 @@ class AvsMixSamples:
         other = self._choose(second, visible - self._made_by(matching), rng, visible)
         samples = []
         for chosen in (matching, other):
-            sounding = self._made_by(chosen) & visible
             window = np.zeros(WINDOW_SAMPLES, np.float32)
-            for i, sound in enumerate(chosen):
-                quieter = 1.0 if i == 0 else 10 ** (rng.uniform(-6.0, 3.0) / 20)
-                window = window + np.float32(quieter) * random_window(_waveform(sound.audio), rng)
+            for i, name in enumerate(chosen):
+                gain_db = rng.uniform(-6.0, 3.0) if i else 0.0
+                window = window + np.float32(10 ** (gain_db / 20)) * self._window(name, rng)
+            heard = self._made_by(chosen)
             samples.append(
                 Sample(
-                    jitter_colours(image, rng),
+                    image,
                     disturb(window, rng) if chosen or rng.random() < 0.8 else window,
-                    self.data.target(indices, sounding),
-                    frozenset(s.audio_class for s in chosen),
+                    self.data.target(indices, heard & visible),
+                    self.shown_table[indices],
+                    heard,
+                    frozenset(chosen),
                 )
             )
         return samples
 
-    def _picture(self, rng: Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        h, w = self.size_hw
+    def _window(self, name: str, rng: Generator) -> NDArray[np.float32]:
+        if name == STEPS:
+            return footsteps_and_hits(rng)
+        group = self.recordings[name]
+        return random_window(
+            change_speed(_waveform(group[rng.integers(len(group))].audio), rng), rng
+        )
+
+    def _picture(
+        self, rng: Generator, size_hw: tuple[int, int]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        h, w = size_hw
         if rng.random() >= self.composites:
             return random_crop(*_pixels(self._any_picture(rng)), (h, w), rng)
         beside = rng.random() < 0.6
@@ -136,53 +183,69 @@ class AvsMixSamples:
         candidates: frozenset[str],
         rng: Generator,
         visible: frozenset[str] | None = None,
-    ) -> list[Sound]:
+    ) -> list[str]:
         """Choose the sounds of one sample; ``matching`` falls back to mismatching, to none."""
-        possible = [c for c in self.audio_classes if self.makes[c] & candidates]
+        possible = [c for c, made in self.makes.items() if made & candidates]
         absent = [
-            c for c in self.audio_classes
-            if self.makes[c] and not self.makes[c] & (candidates if visible is None else visible)
+            c for c, made in self.makes.items()
+            if made and not made & (candidates if visible is None else visible)
         ]  # fmt: skip
         if kind == "matching" and possible:
             # First the object, then one of its sounds: objects with many sound classes are
             # not heard more often.
             sources = sorted(n for n in candidates if any(n in self.makes[c] for c in possible))
             source = sources[rng.integers(len(sources))]
-            names = [str(rng.choice([c for c in possible if source in self.makes[c]]))]
+            names = [self._one_of([c for c in possible if source in self.makes[c]], rng)]
             if rng.random() < 0.25:  # and a second sound, on screen or off
-                names.append(str(rng.choice(self.negative if rng.random() < 0.6 else possible)))
+                names.append(self._one_of(self.negative if rng.random() < 0.6 else possible, rng))
         elif kind == "none":
             names = []
         elif kind == "ambient" or not absent:
-            names = [str(rng.choice(self.negative))]
+            names = [self._one_of(self.negative, rng)]
         else:
-            names = [str(rng.choice(absent))]
+            names = [self._one_of(absent, rng)]
             if rng.random() < 0.15:
-                names.append(str(rng.choice(self.negative)))
-        return [self.sounds[n][rng.integers(len(self.sounds[n]))] for n in dict.fromkeys(names)]
+                names.append(self._one_of(self.negative, rng))
+        return list(dict.fromkeys(names))
 
-    def _made_by(self, sounds: list[Sound]) -> frozenset[str]:
-        return frozenset().union(*(s.visual_classes for s in sounds))
+    def _one_of(self, names: list[str], rng: Generator) -> str:
+        counts = [len(self.recordings.get(n, ())) or _STEPS_COUNT for n in names]
+        weights = np.sqrt(counts)
+        return names[rng.choice(len(names), p=weights / weights.sum())]
+
+    def _made_by(self, sounds: list[str]) -> frozenset[str]:
+        return frozenset().union(*(self.makes[name] for name in sounds))
 
 
 class SceneSamples:
-    """Couples of generated scenes, with the same colour and sound disturbance as the rest."""
+    """Couples of generated scenes, with the same colour and sound disturbance as the rest.
 
-    def __init__(self, size_hw: tuple[int, int]) -> None:
-        self.size_hw = size_hw
+    Args:
+        source_classes: what `Sample.shown` counts.
+    """
 
-    def draw(self, rng: Generator) -> list[Sample]:
+    sound_names = SCENE_NAMES
+
+    def __init__(self, source_classes: Sequence[str]) -> None:
+        self.shown_table = np.array(
+            [0, *(1 + source_classes.index(n) if n in source_classes else 0 for n in SCENE_NAMES)],
+            np.uint8,
+        )
+
+    def draw(self, rng: Generator, size_hw: tuple[int, int]) -> list[Sample]:
         """Return two samples of one scene with different sounds."""
         seed = int(rng.integers(TRAIN_SEEDS.start, TRAIN_SEEDS.stop))
-        return [
-            Sample(
-                jitter_colours(frame.image, rng),
-                disturb(frame.window, rng),
-                frame.mask.astype(np.uint8),
-                None,
+        first, second = sample_scene_couple(seed, size_hw)
+        image = jitter_colours(first.image, rng)
+        samples = []
+        for frame in (first, second):
+            heard = frozenset(np.array(SCENE_NAMES)[frame.heard].tolist())
+            target = frame.mask.astype(np.uint8)
+            window = disturb(frame.window, rng)
+            samples.append(
+                Sample(image, window, target, self.shown_table[frame.shown], heard, heard)
             )
-            for frame in sample_scene_couple(seed, self.size_hw)
-        ]
+        return samples
 
 
 @cache

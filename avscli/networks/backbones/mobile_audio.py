@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 import torch.nn.functional as F
 from torch import nn
 
@@ -26,12 +27,17 @@ _OWN_OFFSET = 0.001  # … and this encoder listens to log(mel + 0.001), as YAMN
 
 
 class MobileAudio(nn.Module):
-    """Log-mel patch to a 1024-d embedding."""
+    """Log-mel patch to an embedding.
 
-    num_features = 1024
+    Args:
+        keeps_centre: append the features of the patch's middle third to their mean over the
+            whole, so that what sounds *now* can be told from what sounded just before or after.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, *, keeps_centre: bool = False) -> None:
         super().__init__()
+        self.keeps_centre = keeps_centre
+        self.num_features = 2048 if keeps_centre else 1024
         self.stem = SameConv(1, 32, 3, stride=2)
         layers: list[nn.Module] = []
         inputs = 32
@@ -44,7 +50,8 @@ class MobileAudio(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, log_mel: Tensor) -> Tensor:
-        """Encode VGGish log-mel patches [N, 1, 96, 64] into [N, 1024] non-negative features."""
+        """Encode VGGish log-mel patches [N, 1, 96, 64] into [N, D] non-negative features."""
         mel = (log_mel.float().exp() - _PATCH_OFFSET).clamp_min(0.0)
         x: Tensor = self.layers(F.relu(self.stem((mel + _OWN_OFFSET).log()), inplace=True))
-        return x.mean(dim=(2, 3))
+        pooled = x.mean(dim=(2, 3))  # x: [N, 1024, 3, 2], time by frequency
+        return torch.cat((pooled, x[:, :, 1].mean(dim=2)), dim=1) if self.keeps_centre else pooled

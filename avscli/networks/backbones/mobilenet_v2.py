@@ -28,11 +28,23 @@ class SameConv(nn.Conv2d):
     """3×3 or 1×1 convolution with TensorFlow's SAME padding for even input sizes."""
 
     def __init__(
-        self, inputs: int, outputs: int, kernel_size: int, *, stride: int = 1, groups: int = 1
+        self,
+        inputs: int,
+        outputs: int,
+        kernel_size: int,
+        *,
+        stride: int = 1,
+        groups: int = 1,
+        dilation: int = 1,
     ) -> None:
-        padding = kernel_size // 2 if stride == 1 else 0
         super().__init__(
-            inputs, outputs, kernel_size, stride=stride, padding=padding, groups=groups
+            inputs,
+            outputs,
+            kernel_size,
+            stride=stride,
+            padding=dilation * (kernel_size // 2) if stride == 1 else 0,
+            groups=groups,
+            dilation=dilation,
         )
         self.pads_after = stride == 2 and kernel_size == 3
 
@@ -55,14 +67,17 @@ class SameConv(nn.Conv2d):
 class InvertedResidual(nn.Module):
     """Expand, filter each channel, project; add the input when shapes allow."""
 
-    def __init__(self, inputs: int, outputs: int, *, expansion: int, stride: int) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, *, expansion: int, stride: int, dilation: int = 1
+    ) -> None:
         super().__init__()
         hidden = inputs * expansion
         layers: list[nn.Module] = []
         if expansion > 1:
             layers += [SameConv(inputs, hidden, 1), nn.ReLU6(inplace=True)]
         layers += [
-            SameConv(hidden, hidden, 3, stride=stride, groups=hidden), nn.ReLU6(inplace=True),
+            SameConv(hidden, hidden, 3, stride=stride, groups=hidden, dilation=dilation),
+            nn.ReLU6(inplace=True),
             SameConv(hidden, outputs, 1),
         ]  # fmt: skip
         self.layers = nn.Sequential(*layers)
@@ -75,19 +90,30 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV2(nn.Module):
-    """Picture encoder with maps of 24, 32, 96, 320 channels at strides 4, 8, 16, 32."""
+    """Picture encoder with maps of 24, 32, 96, 320 channels at strides 4, 8, 16, 32.
+
+    Args:
+        output_stride: 32, or 16 for a last level that keeps the third one's resolution and
+            dilates its kernels instead (arXiv 1706.05587, as DeepLab's MobileNetV2 does).
+    """
 
     channels = (24, 32, 96, 320)
 
-    def __init__(self) -> None:
+    def __init__(self, output_stride: int = 32) -> None:
         super().__init__()
         self.stem = SameConv(3, 32, 3, stride=2)
         blocks: list[nn.Module] = []
         inputs = 32
         for expansion, outputs, repeats, first_stride in _BLOCKS:
             for i in range(repeats):
-                stride = first_stride if i == 0 else 1
-                blocks.append(InvertedResidual(inputs, outputs, expansion=expansion, stride=stride))
+                stride, dilation = first_stride if i == 0 else 1, 1
+                if len(blocks) > _TAPS[2] and output_stride == 16:
+                    stride, dilation = 1, 1 if len(blocks) == _TAPS[2] + 1 else 2
+                blocks.append(
+                    InvertedResidual(
+                        inputs, outputs, expansion=expansion, stride=stride, dilation=dilation
+                    )
+                )
                 inputs = outputs
         self.blocks = nn.ModuleList(blocks)
 

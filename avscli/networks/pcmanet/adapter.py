@@ -21,22 +21,28 @@ def build(spec: NetworkSpec) -> PCMANet:
     Args:
         spec: ``spec.architecture`` names ``backbone`` (``pvt_v2_b5``, ``resnet50``,
             ``mobilenet_v2``) and ``audio_encoder`` (``vggish``, ``mobile_audio``, ``none``)
-            beside the settings of `PCMANet`.
+            beside the settings of `PCMANet`, and the light encoders' ``output_stride`` and
+            ``keeps_centre`` when they differ from 32 and false.
 
     Raises:
         WeightsError: a backbone or encoder nobody knows.
     """
-    encoder = _audio_encoder(str(spec.architecture["audio_encoder"]))
+    settings = spec.architecture
+    encoder = _audio_encoder(
+        str(settings["audio_encoder"]), keeps_centre=bool(settings.get("keeps_centre", False))
+    )
     features = VGGISH_FEATURES if encoder is None else int(encoder.num_features)  # type: ignore[arg-type]
-    backbone = _backbone(str(spec.architecture["backbone"]))
+    backbone = _backbone(
+        str(settings["backbone"]), output_stride=int(settings.get("output_stride", 32))
+    )
     return PCMANet(spec, backbone, encoder, audio_features=features)
 
 
-def _backbone(name: str) -> nn.Module:
+def _backbone(name: str, *, output_stride: int) -> nn.Module:
     if name == "mobilenet_v2":
         from avscli.networks.backbones.mobilenet_v2 import MobileNetV2
 
-        return MobileNetV2()
+        return MobileNetV2(output_stride)
     if name == "pvt_v2_b5":
         from avscli.networks.backbones.pvt_v2 import pvt_v2_b5
 
@@ -50,13 +56,13 @@ def _backbone(name: str) -> nn.Module:
     )
 
 
-def _audio_encoder(name: str) -> nn.Module | None:
+def _audio_encoder(name: str, *, keeps_centre: bool) -> nn.Module | None:
     if name == "none":
         return None
     if name == "mobile_audio":
         from avscli.networks.backbones.mobile_audio import MobileAudio
 
-        return MobileAudio()
+        return MobileAudio(keeps_centre=keeps_centre)
     if name == "vggish":
         from avscli.networks.backbones.vggish import VGGish
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # Pixels whose probability lies strictly outside [1 − this, this] are settled and not queried.
 CONFIDENT_PROBABILITY = 0.99
+_LEAST_AGREEMENT = 1e-3  # its logit, ±6.9, leaves a stage the power to overrule
 _LEAST_LENGTH = 1e-12  # of a vector whose direction is asked for, as in `F.normalize`
 
 
@@ -138,7 +139,7 @@ class QuerySelectedCrossAttention(nn.Module):
             selected: [B·T, gh·gw] bool, queries worth asking; None asks all.
 
         Returns:
-            [B·T, C, h, w] guide maps, and [B·T, C] the updated sound tokens (None when this
+            [B·T, C, gh, gw] guide maps, and [B·T, C] the updated sound tokens (None when this
             stage does not return them).
         """
         B, T = valid.shape
@@ -152,8 +153,7 @@ class QuerySelectedCrossAttention(nn.Module):
         tokens = tokens + self._project_selected(asked, selected)
         if self.returns_audio:
             sound = sound + self._project(self._ask_visual(sound_normed, tokens_normed, valid))
-        guide = resize(self._to_map(tokens, grid), visual.shape[-2:])
-        return guide, sound if self.returns_audio else None
+        return self._to_map(tokens, grid), sound if self.returns_audio else None
 
     def _project_selected(self, asked: Tensor, selected: Tensor | None) -> Tensor:
         if selected is None:
@@ -221,26 +221,66 @@ def confidence_induced_mask(logits: Tensor, coarser: Tensor | None) -> Tensor:
     return marks & (upsampled[:, 0] > 0)
 
 
+class SourceAgreement(nn.Module):
+    """Where does the picture show a class that could make this sound?
+
+    Not in the paper. Picture and sound are each classified into K source classes by
+    themselves, and agree at a pixel with probability a = Σ_k P(pixel shows k) · P(k may sound).
+
+    Args:
+        channels: C of the projected backbone maps.
+        audio_features: D of the audio embedding.
+        num_sources: K.
+    """
+
+    def __init__(self, channels: int, audio_features: int, num_sources: int) -> None:
+        super().__init__()
+        self.picture = nn.Sequential(
+            *conv_norm_relu(channels, channels, 3), nn.Conv2d(channels, 1 + num_sources, 1)
+        )
+        self.sound = nn.Linear(audio_features, num_sources)
+
+    def forward(self, maps: list[Tensor], embedding: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Compare maps of strides 8, 16, 32 [N, C, ·, ·] with embeddings [N, D].
+
+        Returns:
+            [N, 1, h, w] the logit of the agreement at stride 8, bounded; [N, 1 + K, h, w]
+            picture logits, the first for "none of them"; [N, K] sound logits.
+        """
+        size = maps[0].shape[-2:]
+        picture = self.picture(maps[0] + sum(resize(m, size) for m in maps[1:]))
+        sound = self.sound(embedding)
+        shown = picture.float().softmax(dim=1)[:, 1:]
+        agreement = torch.einsum("nkhw,nk->nhw", shown, sound.float().sigmoid())[:, None]
+        bounded = agreement.clamp(_LEAST_AGREEMENT, 1 - _LEAST_AGREEMENT)
+        return bounded.logit(), picture, sound
+
+
 class GuidedFusion(nn.Module):
     """GF: merge a stage's own features with the coarser stage's and with the QSCA guide.
 
     Args:
         channels: C of all maps.
         deepest: True for stage 4, which has no coarser stage (GF* in figure 2).
+        enlarges_last: convolve the guide and the coarser stage on their own grids and enlarge
+            the sum, instead of enlarging each first as published: nearly the same maps for a
+            quarter of these convolutions' work.
 
     Source: arXiv 2406.02345, figure 2, bottom right.
     """
 
-    def __init__(self, channels: int, *, deepest: bool) -> None:
+    def __init__(self, channels: int, *, deepest: bool, enlarges_last: bool = False) -> None:
         super().__init__()
+        self.enlarges_last = enlarges_last
         self.guide = conv_norm_relu(channels, channels, 3)
         self.coarser = None if deepest else conv_norm_relu(channels, channels, 3)
         self.merge = conv_norm_relu(channels, channels, 3)
 
     def forward(self, local: Tensor, coarser: Tensor | None, guide: Tensor) -> Tensor:
-        """Merge local and guide maps [N, C, h, w] and coarser maps [N, C, h/2, w/2]."""
-        merged = local + self.guide(guide)
+        """Merge local maps [N, C, h, w] with guide and coarser maps [N, C, h/2, w/2]."""
+        size = local.shape[-2:]
+        guide = self.guide(guide if self.enlarges_last else resize(guide, size))
         if self.coarser is not None and coarser is not None:
-            merged = merged + self.coarser(resize(coarser, local.shape[-2:]))
-        fused: Tensor = self.merge(merged)
+            guide = guide + self.coarser(coarser if self.enlarges_last else resize(coarser, size))
+        fused: Tensor = self.merge(local + resize(guide, size))
         return fused

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from avscli.datatypes import NetworkOutput
+from avscli.datatypes import NetworkOutput, SourceLogits
 from avscli.errors import WeightsError
 from avscli.networks.pcmanet.modules import (
     AudioVisualGroupAttention,
     GuidedFusion,
     QuerySelectedCrossAttention,
+    SourceAgreement,
     confidence_induced_mask,
     conv_norm_relu,
+    resize,
 )
 
 if TYPE_CHECKING:
@@ -35,7 +37,9 @@ class PCMANet(nn.Module):
 
     Args:
         spec: `spec.architecture` names ``variant`` (``official`` or ``corrected``),
-            ``channels``, ``avga_heads``, ``qsca_heads`` and ``null_audio_token``.
+            ``channels``, ``avga_heads``, ``qsca_heads`` and ``null_audio_token``; with
+            ``source_classes`` (names joined by commas) the stages also hear where picture and
+            sound agree on one of these classes; ``enlarges_last`` as in `GuidedFusion`.
         backbone: picture encoder returning four maps at strides 4, 8, 16, 32, with their
             channel counts in ``channels``.
         audio_encoder: log-mel patches [N, 1, 96, 64] → embeddings [N, D], D in
@@ -77,11 +81,20 @@ class PCMANet(nn.Module):
             )
             for stage in STAGES
         )
-        self.fusion = nn.ModuleList(GuidedFusion(C, deepest=stage == 4) for stage in STAGES)
+        enlarges_last = bool(settings.get("enlarges_last", False))
+        self.fusion = nn.ModuleList(
+            GuidedFusion(C, deepest=stage == 4, enlarges_last=enlarges_last) for stage in STAGES
+        )
         self.heads = nn.ModuleList(
             nn.Sequential(*conv_norm_relu(C, C // 2, 3), nn.Conv2d(C // 2, spec.num_classes, 1))
             for _ in STAGES
         )
+        self.agreement: SourceAgreement | None = None
+        if settings.get("source_classes"):
+            num_sources = len(str(settings["source_classes"]).split(","))
+            self.agreement = SourceAgreement(C, audio_features, num_sources)
+            self.agreement_in = nn.ModuleList(nn.Conv2d(1, C, 1) for _ in STAGES)
+            self.agreement_weight = nn.Parameter(torch.full((len(STAGES),), 0.5))
 
     def forward(self, inputs: NetworkInput) -> NetworkOutput:
         """Segment a batch of clips; see `NetworkInput` and `NetworkOutput` for shapes.
@@ -109,23 +122,40 @@ class PCMANet(nn.Module):
         Returns:
             logits of stages 1 … 4 and the shares of selected queries of stages 4, 3, 2.
         """
+        return self.listen(self.look(frames.flatten(0, 1)), audio, valid)
+
+    def look(self, frames: Tensor) -> list[Tensor]:
+        """Encode frames [N, 3, h, w] into four maps [N, C, ·, ·] that no sound has touched."""
+        maps = self.backbone(frames)
+        return [project(m) for project, m in zip(self.project, maps, strict=True)]
+
+    def listen(self, features: list[Tensor], audio: Tensor, valid: Tensor) -> NetworkOutput:
+        """Segment clips whose frames are already encoded by `look`.
+
+        Args:
+            features: four maps of the B·T frames, clip by clip.
+            audio, valid: as in `forward_embeddings`.
+        """
         B, T = valid.shape
-        features = self.backbone(frames.flatten(0, 1))
-        features = [project(f) for project, f in zip(self.project, features, strict=True)]
         sound = audio.flatten(0, 1)
         if self.gates_padding:
             steps = valid.flatten().to(sound.dtype)
             sound = sound * steps[:, None]
             features = [f * steps[:, None, None, None] for f in features]
-        logits, marks = self._decode(features, self.audio_projection(sound), valid)
+        evidence, sources = None, None
+        if self.agreement is not None:
+            evidence, *named = self.agreement(features[1:], sound)
+            sources = SourceLogits(*(x.float().reshape(B, T, *x.shape[1:]) for x in named))
+        logits, marks = self._decode(features, self.audio_projection(sound), valid, evidence)
         shares = torch.stack([m.flatten(1).float().mean(dim=1) for m in marks], dim=1)
         return NetworkOutput(
             stage_logits=tuple(x.float().reshape(B, T, *x.shape[1:]) for x in logits),
             selected=shares.reshape(B, T, -1),
+            sources=sources,
         )
 
     def _decode(
-        self, features: list[Tensor], sound: Tensor, valid: Tensor
+        self, features: list[Tensor], sound: Tensor, valid: Tensor, evidence: Tensor | None
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Run stages 4 … 1; return logits of stages 1 … 4 and the marks of stages 4, 3, 2."""
         # Every stage's queries live on the grid of the stage before it, where its marks were made.
@@ -139,8 +169,14 @@ class PCMANet(nn.Module):
             local = self.avga[i](features[i], sound)
             selected = marks[-1].flatten(1) if marks else None
             guide, token = self.qsca[i](local, token, grids[i], keys_valid, selected)
+            agreed = None if evidence is None else resize(evidence, local.shape[-2:])
+            if agreed is not None:
+                local = local + self.agreement_in[i](agreed)
             fused = self.fusion[i](local, fused, guide)
-            logits.insert(0, self.heads[i](fused))
+            scores = self.heads[i](fused)
+            if agreed is not None:
+                scores = scores + self.agreement_weight[i] * agreed
+            logits.insert(0, scores)
             if i > 0:
                 marks.append(confidence_induced_mask(logits[0], marks[-1] if marks else None))
         return logits, marks

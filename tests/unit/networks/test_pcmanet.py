@@ -11,6 +11,7 @@ from avscli.networks.pcmanet.modules import (
     AudioVisualGroupAttention,
     GuidedFusion,
     QuerySelectedCrossAttention,
+    SourceAgreement,
     confidence_induced_mask,
 )
 from avscli.networks.pcmanet.network import PCMANet
@@ -37,6 +38,36 @@ def test_any_number_of_frames_and_any_size_divisible_by_32_runs(network, T, size
     )
 
 
+@pytest.fixture(scope="module")
+def agreeing() -> PCMANet:
+    """The tiny network with everything that a light one may add to the published shape."""
+    more = {"output_stride": 16, "keeps_centre": True, "enlarges_last": True, "channels": 64}
+    architecture = {**TINY_SPEC.architecture, **more, "source_classes": "dog,cat"}
+    return make_network(dataclasses.replace(TINY_SPEC, architecture=architecture))
+
+
+def test_a_network_that_names_its_sources_tells_what_picture_and_sound_say(agreeing):
+    with torch.inference_mode():
+        output = agreeing(make_inputs(2, 3, (64, 96)))
+    assert [tuple(x.shape[-2:]) for x in output.stage_logits] == [
+        (16, 24), (8, 12), (4, 6), (4, 6)
+    ]  # fmt: skip
+    assert output.sources.picture.shape == (2, 3, 1 + 2, 8, 12)
+    assert output.sources.sound.shape == (2, 3, 2)
+
+
+def test_encoding_the_frames_once_for_several_sounds_changes_nothing(agreeing):
+    inputs = make_inputs(2, 1)
+    sound = agreeing.audio_encoder(inputs.log_mel.flatten(0, 1))[:, None]
+    one_picture = inputs.frames[:1].repeat_interleave(2, dim=0)
+    with torch.inference_mode():
+        apart = agreeing.forward_embeddings(one_picture, sound, inputs.valid)
+        features = [f.repeat_interleave(2, dim=0) for f in agreeing.look(inputs.frames[0])]
+        shared = agreeing.listen(features, sound, inputs.valid)
+    for a, b in zip(apart.stage_logits, shared.stage_logits, strict=True):
+        torch.testing.assert_close(a, b)
+
+
 def test_a_network_that_cannot_hear_says_what_its_weights_lack():
     deaf = dict(TINY_SPEC.architecture) | {"audio_encoder": "none"}
     network = make_network(dataclasses.replace(TINY_SPEC, architecture=deaf))
@@ -45,8 +76,9 @@ def test_a_network_that_cannot_hear_says_what_its_weights_lack():
     assert "--vggish" in caught.value.hint
 
 
-def test_every_parameter_receives_a_gradient():
-    network = make_network().train()
+@pytest.mark.parametrize("name", ["network", "agreeing"])
+def test_every_parameter_receives_a_gradient(name, request):
+    network = make_network(request.getfixturevalue(name).spec).train()
     output = network(make_inputs())
     sum(stage.square().mean() for stage in output.stage_logits).backward()
     without = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
@@ -180,3 +212,27 @@ def test_qsca_can_decline_when_every_sound_is_padding():
 def test_the_deepest_fusion_has_no_coarser_input():
     assert GuidedFusion(16, deepest=True).coarser is None
     assert GuidedFusion(16, deepest=False).coarser is not None
+
+
+def test_enlarging_last_gives_nearly_the_published_fusion_inside_the_picture():
+    torch.manual_seed(0)
+    first, last = (GuidedFusion(8, deepest=False, enlarges_last=x) for x in (False, True))
+    last.load_state_dict(first.state_dict())
+    ramp = torch.linspace(0.0, 1.0, 8).expand(1, 8, 8, 8)  # smooth maps survive either order
+    local = torch.zeros(1, 8, 16, 16)
+    with torch.inference_mode():
+        ours, published = (f.eval()(local, ramp, ramp)[..., 4:-4, 4:-4] for f in (last, first))
+    # A convolution reaches twice as far on the coarse grid, so slopes count double there.
+    torch.testing.assert_close(ours, published, rtol=0.0, atol=0.15)
+
+
+def test_picture_and_sound_agree_with_the_probability_that_both_name_one_class():
+    torch.manual_seed(0)
+    agreement = SourceAgreement(4, 6, 3).eval()
+    maps = [torch.rand(2, 4, s, s) for s in (8, 4, 2)]
+    with torch.inference_mode():
+        logit, picture, sound = agreement(maps, torch.rand(2, 6))
+    shown, heard = picture.softmax(dim=1)[:, 1:], sound.sigmoid()
+    expected = sum(shown[:, k] * heard[:, k, None, None] for k in range(3))
+    assert logit.shape == (2, 1, 8, 8)
+    torch.testing.assert_close(logit[:, 0].sigmoid(), expected.clamp(1e-3, 1 - 1e-3))

@@ -10,14 +10,20 @@ import torch
 from avscli.training import loop
 from avscli.training.loop import Trainer
 from avscli.training.recipe import Recipe, load_recipe
-from avscli.training.samples import Sample, SceneSamples
+from avscli.training.samples import SCENE_NAMES, Sample, SceneSamples
 from tests.networks_for_tests import TINY_SPEC
 
 
 def tiny_recipe(**changes: object) -> Recipe:
     return dataclasses.replace(
         load_recipe("mini"),
-        spec=dataclasses.replace(TINY_SPEC, clip_length=1),
+        spec=dataclasses.replace(
+            TINY_SPEC,
+            clip_length=1,
+            architecture={**TINY_SPEC.architecture, "source_classes": ",".join(SCENE_NAMES)},
+        ),
+        sound_steps=1,
+        sound_batch_samples=4,
         steps=4,
         batch_samples=4,
         sample_size_hw=(64, 64),
@@ -30,18 +36,19 @@ class Dying:
 
     def __init__(self, couples: int) -> None:
         self.left = couples
-        self.scenes = SceneSamples((64, 64))
+        self.scenes = SceneSamples(SCENE_NAMES)
+        self.sound_names = self.scenes.sound_names
 
-    def draw(self, rng) -> list[Sample]:
+    def draw(self, rng, size_hw) -> list[Sample]:
         self.left -= 1
         if self.left < 0:
             raise ConnectionError("killed")
-        return self.scenes.draw(rng)
+        return self.scenes.draw(rng, size_hw)
 
 
 def make_trainer(folder: Path, source=None, **changes: object) -> Trainer:
-    sources = [source or SceneSamples((64, 64))]
-    return Trainer(tiny_recipe(**changes), sources, [1.0], tag_names=["unused"], folder=folder)
+    sources = [source or SceneSamples(SCENE_NAMES)]
+    return Trainer(tiny_recipe(**changes), sources, [1.0], folder=folder)
 
 
 @pytest.fixture(autouse=True)
@@ -52,18 +59,21 @@ def _one_thread():
     torch.set_num_threads(before)
 
 
-def test_a_killed_and_resumed_run_equals_an_undisturbed_one_bit_for_bit(tmp_path, monkeypatch):
+@pytest.mark.parametrize("kept", [1, 3], ids=["after the sound phase", "in the middle"])
+def test_a_killed_and_resumed_run_equals_an_undisturbed_one_bit_for_bit(
+    tmp_path, monkeypatch, kept
+):
     undisturbed = make_trainer(tmp_path / "whole")
     undisturbed.run()
 
     monkeypatch.setattr(loop, "SAVE_EVERY_SECONDS", 0.0)
-    killed = make_trainer(tmp_path / "killed", Dying(couples=4))  # two couples a step
+    killed = make_trainer(tmp_path / "killed", Dying(couples=2 * kept))  # two couples a step
     with pytest.raises(ConnectionError):
         killed.run()
-    assert killed.step == 2
+    assert killed.step == kept
     resumed = make_trainer(tmp_path / "killed")
     assert resumed.resume()
-    assert resumed.step == 2
+    assert resumed.step == kept
     resumed.run()
 
     for name, value in undisturbed.network.state_dict().items():
@@ -85,7 +95,7 @@ def test_nothing_is_resumed_from_an_empty_folder(tmp_path):
 
 def test_early_blocks_rest_first_and_train_in_the_end(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "SAVE_EVERY_SECONDS", 0.0)
-    resting = make_trainer(tmp_path / "a", Dying(couples=6), resting_share=0.75)
+    resting = make_trainer(tmp_path / "a", Dying(couples=8), resting_share=0.75)
     start = resting.network.backbone.stem.weight.clone()
     with pytest.raises(ConnectionError):
         resting.run()
@@ -98,12 +108,30 @@ def test_early_blocks_rest_first_and_train_in_the_end(tmp_path, monkeypatch):
 
 def test_the_learning_rate_rises_then_falls_to_zero(tmp_path):
     trainer = make_trainer(tmp_path)
-    trainer.recipe = dataclasses.replace(trainer.recipe, steps=100, warmup_share=0.1)
-    rates = [trainer._rate(step) for step in range(101)]
+    trainer.recipe = dataclasses.replace(
+        trainer.recipe, sound_steps=50, steps=100, warmup_share=0.1
+    )
+    sound = [trainer._rate(step) for step in range(50)]
+    assert sound[0] == pytest.approx(0.2)
+    assert sound[4] == sound[5] == 1.0
+    assert sound[-1] < 0.01
+    rates = [trainer._rate(50 + step) for step in range(101)]
     assert rates[0] == pytest.approx(0.1)
     assert rates[9] == rates[10] == 1.0
     assert rates[55] == pytest.approx(0.5)
     assert rates[100] == pytest.approx(0.0)
+
+
+def test_the_sound_side_trains_alone_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "SAVE_EVERY_SECONDS", 0.0)
+    trainer = make_trainer(tmp_path, Dying(couples=2))
+    before = {k: v.clone() for k, v in trainer.network.state_dict().items()}
+    with pytest.raises(ConnectionError):
+        trainer.run()
+    changed = {k for k, v in trainer.network.state_dict().items() if not torch.equal(v, before[k])}
+    assert changed
+    assert {name.split(".")[0] for name in changed} == {"audio_encoder", "agreement"}
+    assert not any(name.startswith("agreement.picture") for name in changed)
 
 
 def test_losses_are_logged_as_json_lines(tmp_path, monkeypatch):
@@ -111,4 +139,6 @@ def test_losses_are_logged_as_json_lines(tmp_path, monkeypatch):
     make_trainer(tmp_path).run()
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [2, 4]
-    assert all(row["stage1"] > 0 for row in rows)
+    names = {"step", "tags", "heard", "shown", "stage1", "stage2", "stage3", "stage4"}
+    assert all(row.keys() == names for row in rows)
+    assert all(value > 0 for row in rows for value in row.values())

@@ -2,10 +2,11 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
-from avscli.training.losses import stage_loss
+from avscli.training.losses import naming_loss, picture_loss, stage_loss
 
 
 def uniform(probability: float, size: int = 8) -> torch.Tensor:
@@ -54,3 +55,31 @@ def test_the_loss_of_a_batch_is_the_mean_of_its_samples():
     torch.testing.assert_close(
         stage_loss(logits, truth, smoothing_pixels=50.0), torch.stack(parts).mean()
     )
+
+
+def test_naming_sums_the_log_losses_of_all_names():
+    logits = torch.tensor([[2.0, -1.0, 0.5], [0.0, 3.0, -2.0]])
+    present = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
+    p = 1 / (1 + np.exp(-logits.numpy()))
+    each = -np.log(np.where(present.numpy() == 1, p, 1 - p))
+    assert float(naming_loss(logits, present)) == pytest.approx(each.sum(axis=1).mean(), abs=1e-5)
+
+
+def test_the_picture_loss_is_the_log_loss_of_every_fourth_known_pixel():
+    logits = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(3))
+    shown = torch.randint(0, 3, (2, 16, 16), generator=torch.Generator().manual_seed(4))
+    shown[0, 2] = 255
+    shown[1, 3] = 255  # between the rows that count
+    log_p = logits.log_softmax(dim=1)
+    judged = [
+        -log_p[n, shown[n, 4 * y + 2, 4 * x + 2], y, x].item()
+        for n in range(2) for y in range(4) for x in range(4)
+        if shown[n, 4 * y + 2, 4 * x + 2] != 255
+    ]  # fmt: skip
+    assert len(judged) == 28
+    loss = picture_loss(logits, shown.to(torch.uint8))
+    assert float(loss) == pytest.approx(np.mean(judged), abs=1e-5)
+
+
+def test_a_picture_of_void_alone_costs_nothing():
+    assert float(picture_loss(torch.randn(1, 3, 4, 4), target(255, 16))) == 0.0

@@ -1,5 +1,7 @@
 """Recipes: shipped ones load, wrong ones say what is wrong."""
 
+import dataclasses
+
 import pytest
 
 from avscli.errors import UsageError
@@ -33,9 +35,23 @@ def test_a_wrong_file_is_a_usage_error_that_names_it(tmp_path, text):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"batch_samples": 3}, {"sample_size_hw": (100, 100)}, {"precision": "int8"}],
+    [
+        {"batch_samples": 3},
+        {"sound_batch_samples": 0},
+        {"sample_size_hw": (100, 100)},
+        {"precision": "int8"},
+    ],
     ids=str,
 )
 def test_values_that_cannot_work_are_refused(changes):
     with pytest.raises(UsageError):
         load_recipe("mini").with_overrides(**changes)
+
+
+def test_the_source_classes_are_those_of_the_network():
+    recipe = load_recipe("mini")
+    assert recipe.source_classes[:3] == ("person", "dog", "cat")
+    assert "scene_bell" in recipe.source_classes
+    bare = {k: v for k, v in recipe.spec.architecture.items() if k != "source_classes"}
+    spec = dataclasses.replace(recipe.spec, architecture=bare)
+    assert recipe.with_overrides(spec=spec).source_classes == ()

@@ -6,46 +6,64 @@ import numpy as np
 import pytest
 
 from avscli.datasets.avsmix import AvsMix
-from avscli.training.samples import AvsMixSamples, SceneSamples
+from avscli.datasets.scenes import KINDS
+from avscli.training.samples import SCENE_NAMES, STEPS, AvsMixSamples, SceneSamples
 
+SOURCES = ("person", "dog", "cat", "car", *SCENE_NAMES)
+SIZE = (96, 96)
 AVSMIX = Path(__file__).parents[4] / "shared" / "data" / "avsmix"
 needs_avsmix = pytest.mark.skipif(
     not AVSMIX.is_dir(), reason="no copy of avsmix beside the project"
 )
 
 
-def test_a_scene_couple_has_one_picture_two_sounds_and_no_tags():
-    first, second = SceneSamples((64, 64)).draw(np.random.default_rng(0))
-    assert first.image.shape == second.image.shape == (64, 64, 3)
+@pytest.mark.parametrize("seed", range(8))
+def test_a_scene_couple_has_one_picture_and_two_sounds(seed):
+    first, second = SceneSamples(SOURCES).draw(np.random.default_rng(seed), (64, 64))
+    assert first.image.shape == (64, 64, 3)
+    assert np.array_equal(first.image, second.image)
+    assert np.array_equal(first.shown, second.shown)
     assert not np.array_equal(first.window, second.window)
-    assert first.sounds is None
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_in_a_scene_exactly_the_pixels_that_show_a_heard_class_sound(seed):
+    for sample in SceneSamples(SOURCES).draw(np.random.default_rng(seed), (64, 64)):
+        heard = [1 + SOURCES.index(name) for name in sample.heard]
+        assert np.array_equal(sample.target == 1, np.isin(sample.shown, heard))
+        assert sample.sounds <= {f"scene_{kind}" for kind in KINDS}
 
 
 @pytest.fixture(scope="module")
 def source() -> AvsMixSamples:
-    return AvsMixSamples(AvsMix.open(AVSMIX), (96, 96), composites=0.5, kinds=(0.3, 0.4, 0.2, 0.1))
+    data = AvsMix.open(AVSMIX)
+    return AvsMixSamples(data, SOURCES, composites=0.5, kinds=(0.3, 0.4, 0.2, 0.1))
 
 
 @pytest.mark.shared
 @needs_avsmix
 @pytest.mark.parametrize("seed", range(8))
 def test_the_same_generator_state_draws_the_same_couple(source, seed):
-    once, again = (source.draw(np.random.default_rng(seed)) for _ in range(2))
+    once, again = (source.draw(np.random.default_rng(seed), SIZE) for _ in range(2))
     for a, b in zip(once, again, strict=True):
         assert np.array_equal(a.image, b.image)
         assert np.array_equal(a.window, b.window)
         assert np.array_equal(a.target, b.target)
-        assert a.sounds == b.sounds
+        assert np.array_equal(a.shown, b.shown)
+        assert (a.sounds, a.heard) == (b.sounds, b.heard)
 
 
 @pytest.mark.shared
 @needs_avsmix
 @pytest.mark.parametrize("seed", range(20))
-def test_a_target_is_empty_exactly_when_no_heard_class_is_visible(source, seed):
-    for sample in source.draw(np.random.default_rng(seed)):
+def test_a_target_marks_what_could_make_the_sound_and_nothing_else(source, seed):
+    for sample in source.draw(np.random.default_rng(seed), SIZE):
         makers = set().union(*(source.makes[name] for name in sample.sounds))
-        if not makers:
-            assert not (sample.target == 1).any()
+        assert sample.heard == makers
+        heard = [1 + SOURCES.index(name) for name in makers if name in SOURCES]
+        if makers <= set(SOURCES):
+            assert np.array_equal(sample.target == 1, np.isin(sample.shown, heard))
+        assert np.array_equal(sample.target == 255, sample.shown == 255)
         assert set(np.unique(sample.target)) <= {0, 1, 255}
 
 
@@ -56,6 +74,15 @@ def test_training_draws_from_the_training_split_only(source):
     held_out = {p.image for split in ("val", "test") for p in data.pictures(split)}
     held_out |= {s.audio for split in ("val", "test") for s in data.sounds(split)}
     used = {p.image for group in source.pictures.values() for p in group}
-    used |= {s.audio for group in source.sounds.values() for s in group}
+    used |= {s.audio for group in source.recordings.values() for s in group}
     assert used
     assert not used & held_out
+
+
+@pytest.mark.shared
+@needs_avsmix
+def test_footsteps_belong_to_people_and_every_sound_has_a_name(source):
+    assert source.makes[STEPS] == {"person"}
+    drawn = [s for seed in range(60) for s in source.draw(np.random.default_rng(seed), SIZE)]
+    assert frozenset().union(*(s.sounds for s in drawn)) <= set(source.sound_names)
+    assert STEPS in frozenset().union(*(s.sounds for s in drawn))
