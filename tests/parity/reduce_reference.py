@@ -3,7 +3,7 @@
 Usage: python tests/parity/reduce_reference.py REFERENCE_DIR
 
 REFERENCE_DIR holds the full files named in data/README.md; their reduced forms are written to
-data/, the key lists are copied.
+data/, key lists and metrics are copied.
 """
 
 import shutil
@@ -14,7 +14,13 @@ import numpy as np
 
 DATA = Path(__file__).parent / "data"
 MODELS = ("s4_pvt_seed1_b1.npz", "s4_resnet_seed2_b1.npz")
-KEYS = ("keys_s4_pvt.json", "keys_s4_resnet.json", "keys_vggish_pca.json")
+COPIED = (
+    "keys_s4_pvt.json",
+    "keys_s4_resnet.json",
+    "keys_vggish_pca.json",
+    "metrics_binary.json",
+    "metrics_avss.npz",
+)
 UNUSED = ("input_head", "weights_sum", "margin_", "maxabs_", "masks_equal_", "seed_batch_t")
 # 224 × 224 maps are bilinear resizes of the low logits, which stay whole.
 EVERY = 7
@@ -53,7 +59,7 @@ def main(reference: Path) -> None:
     vggish = load(reference / "vggish_seed1.npz")
     np.savez_compressed(DATA / "vggish_seed1.npz", **reduce_vggish(vggish))
     np.savez_compressed(DATA / "log_mel_seed1.npz", **reduce_log_mel(vggish))
-    for name in KEYS:
+    for name in COPIED:
         shutil.copyfile(reference / name, DATA / name)
 
 

@@ -35,7 +35,7 @@ ONLY_IN = {
     "ffmpeg": {"media"},
     "imageio_ffmpeg": {"media"},
     "pycocotools": {"masks", "outputs", "metrics"},
-    "cv2": {"masks", "outputs", "training"},
+    "cv2": {"masks", "outputs", "metrics", "training"},
     "ray": {"batch"},
     "click": set(),
 }
