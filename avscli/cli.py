@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from avscli import __version__, console
-from avscli.commands import demo, doctor, models, segment, train
+from avscli.commands import batch, demo, doctor, models, segment, train
 from avscli.errors import AvscliError, ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(name="segment")(segment.segment)
+app.command(name="batch")(batch.batch)
 app.command(name="demo")(demo.demo)
 app.command(name="train")(train.train)
 app.command(name="doctor")(doctor.doctor)

@@ -10,6 +10,9 @@ from avscli.errors import UsageError
 Artifact = Literal["coco", "overlay", "csv"]
 DevicePrecision = Literal["auto", "fp32", "bf16", "fp16"]
 NoAudioPolicy = Literal["error", "empty"]
+ResumePolicy = Literal["auto", "off", "force"]
+Hashing = Literal["quick", "full"]
+Engine = Literal["local", "ray"]
 
 ARTIFACTS: tuple[Artifact, ...] = get_args(Artifact)
 DEFAULT_WEIGHTS = "pcmanet-mini"
@@ -76,3 +79,76 @@ class SegmentOptions:
             raise UsageError(f"--min-area is a share of the frame in [0, 1), got {self.min_area}")
         if self.batch_clips is not None and self.batch_clips < 1:
             raise UsageError(f"--batch-clips must be at least 1, got {self.batch_clips}")
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One part of a batch that several machines share.
+
+    Attributes:
+        index: which part, 1 … count.
+        count: how many parts there are.
+    """
+
+    index: int = 1
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.index <= self.count:
+            raise UsageError(
+                f"--shard {self.index}/{self.count} does not exist",
+                hint="the parts of --shard I/N count from 1 to N",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOptions:
+    """Everything ``avs batch`` can be told besides the options of each file.
+
+    Attributes:
+        extensions: without dot, lower case; only these are taken from folders; empty takes all.
+        exclude: patterns of names or relative paths that are not taken from folders.
+        resume: ``auto`` skips results that are up to date, ``force`` every finished one,
+            ``off`` none.
+        hashing: ``quick`` knows a source by size, time and both ends, ``full`` by every byte.
+        workers: how many processes; None chooses one per device, or per slot of a Ray cluster.
+        devices: dealt to the workers in turn; empty leaves the device of the segment options.
+        shard: the part of the batch that this run does.
+        engine: ``local`` processes, or a ``ray`` cluster.
+        ray_address: of a running cluster; None starts one on this machine.
+        fail_fast: stop at the first file that fails.
+        retries: how often a file is tried again after a failure that can pass.
+        timeout_seconds: longest time for one file; None waits for ever.
+        combine: also write one COCO file of all results.
+        dry_run: plan only.
+    """
+
+    extensions: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    resume: ResumePolicy = "auto"
+    hashing: Hashing = "quick"
+    workers: int | None = None
+    devices: tuple[str, ...] = ()
+    shard: Shard = Shard()
+    engine: Engine = "local"
+    ray_address: str | None = None
+    fail_fast: bool = False
+    retries: int = 0
+    timeout_seconds: float | None = None
+    combine: bool = False
+    dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise UsageError(f"--workers must be at least 1, got {self.workers}")
+        if self.retries < 0:
+            raise UsageError(f"--retries must not be negative, got {self.retries}")
+        if self.timeout_seconds is not None and self.timeout_seconds <= 0:
+            raise UsageError(f"--timeout must be positive, got {self.timeout_seconds}")
+        if self.engine == "ray" and self.devices:
+            raise UsageError(
+                "--devices names devices of this machine; a Ray cluster hands out its own",
+                hint="leave --devices out, or use --engine local",
+            )
+        if self.ray_address is not None and self.engine != "ray":
+            raise UsageError("--ray-address needs --engine ray")

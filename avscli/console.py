@@ -17,17 +17,22 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table
 
+from avscli.batch.events import JobEnded, JobRepeated, Stopping, event_json
+from avscli.batch.tally import Tally
 from avscli.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from avscli import datatypes
+    from avscli.batch.events import BatchEvent, BatchReport, Planned, Watch
+    from avscli.batch.plan import Plan
     from avscli.demo import DemoReport
     from avscli.errors import AvscliError
 
@@ -160,6 +165,163 @@ def progress(title: str, *, quiet: bool) -> Iterator[Callable[[datatypes.Progres
             yield update
     else:
         yield _plain_lines(title)
+
+
+@contextmanager
+def batch_progress(*, as_json: bool, quiet: bool) -> Iterator[Watch]:
+    """Show how far a batch has come, and at its end what became of the files.
+
+    A terminal gets a bar for all and one per worker; anything else a plain line every ten seconds.
+    """
+    tally = Tally()
+    with _batch_bars(tally, quiet=quiet) as draw:
+
+        def watch(event: BatchEvent) -> None:
+            tally.count(event)
+            if as_json:
+                result(json.dumps(event_json(event), allow_nan=False))
+            _tell_of(event)
+            draw()
+
+        yield watch
+    if tally.num_ended and not as_json and not quiet:
+        _show_files(tally)
+
+
+def show_plan(plan: Plan, sums: Planned, *, as_json: bool) -> None:
+    """Say on stdout what a batch would do with each file, and why."""
+    if as_json:
+        for job, why in plan.jobs:
+            result(json.dumps({"event": "would_run", "file": job.key, "why": why}))
+        for key in plan.up_to_date:
+            result(json.dumps({"event": "up_to_date", "file": key}))
+        result(json.dumps(event_json(sums)))
+        return
+    for job, why in plan.jobs:
+        result(f"run   {_one_line(job.key)}  ({why})")
+    for key in plan.up_to_date:
+        result(f"skip  {_one_line(key)}  (up to date)")
+    seconds = "unknown" if sums.wall_seconds is None else f"about {_duration(sums.wall_seconds)}"
+    note(
+        f"{sums.num_jobs} to run, {sums.num_up_to_date} up to date; "
+        f"{_duration(sums.media_seconds)} of video, time {seconds}, "
+        f"disk about {sums.num_bytes / 1e6:.0f} MB"
+    )
+
+
+def show_batch(report: BatchReport, *, as_json: bool, quiet: bool) -> None:
+    """Tell how a batch went in one line on stderr, and as the last event on stdout with JSON."""
+    if as_json:
+        result(json.dumps(report.to_json()))
+    if quiet and not report.num_failed:
+        return
+    parts = [
+        f"{report.num_finished} done",
+        f"{report.num_up_to_date} up to date",
+        f"{report.num_failed} failed",
+    ]
+    if report.num_left:
+        parts.append(f"{report.num_left} left; the same command carries on")
+    note(" · ".join(parts) + f" → {report.output}")
+    failures = next((path for path in report.files if path.name.startswith("failures")), None)
+    if failures is not None:
+        note(f"again, only what failed: avs batch @{failures} -o {report.output}")
+
+
+def _tell_of(event: BatchEvent) -> None:
+    """Say at once what a person may want to act on."""
+    match event:
+        case JobEnded(_, job, outcome, _) if not outcome.is_finished:
+            _err.print(
+                f"[red]{outcome.status}:[/] {escape(_one_line(f'{job.key}: {outcome.note}'))}",
+                soft_wrap=True,
+            )
+        case JobRepeated(_, job, why):
+            warn(f"{job.key} will be done again: {why}")
+        case Stopping(num_in_work, why):
+            again = "; Ctrl-C again to drop them" if num_in_work else ""
+            note(f"{why}: finishing {num_in_work} in work, beginning no more{again}")
+
+
+@contextmanager
+def _batch_bars(tally: Tally, *, quiet: bool) -> Iterator[Callable[[], None]]:
+    if quiet:
+        yield lambda: None
+        return
+    if not _err.is_terminal:
+        yield _plain_batch_lines(tally)
+        return
+    with Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[state]}", markup=False),
+        console=_err,
+        transient=True,
+    ) as bars:
+        overall = bars.add_task("all", total=None, state="")
+        workers: dict[int, TaskID] = {}
+
+        def draw() -> None:
+            bars.update(
+                overall, completed=tally.media_done, total=tally.media_total, state=_state(tally)
+            )
+            for worker, work in tally.in_work.items():
+                if worker not in workers:
+                    workers[worker] = bars.add_task("", total=None, state="")
+                bars.update(
+                    workers[worker],
+                    description=_one_line(work.key),
+                    completed=work.media_seconds,
+                    total=work.length or None,
+                    state=f"worker {worker + 1}",
+                )
+
+        yield draw
+
+
+def _plain_batch_lines(tally: Tally) -> Callable[[], None]:
+    spoke = time.monotonic()
+
+    def draw() -> None:
+        nonlocal spoke
+        if time.monotonic() - spoke >= PLAIN_LINE_SECONDS:
+            spoke = time.monotonic()
+            note(_state(tally))
+
+    return draw
+
+
+def _state(tally: Tally) -> str:
+    parts = [f"{tally.num_ended}/{tally.num_files} files"]
+    if tally.num_failed:
+        parts.append(f"{tally.num_failed} failed")
+    if tally.times_real_time is not None and tally.seconds_left is not None:
+        parts.append(f"{tally.times_real_time:.2f}× real time")
+        parts.append(f"{_duration(tally.seconds_left)} left")
+    return ", ".join(parts)
+
+
+def _show_files(tally: Tally) -> None:
+    rows = [
+        (
+            _one_line(ended.job.key),
+            ended.result.status,
+            str(ended.result.frames or ""),
+            "" if ended.result.speed is None else f"{ended.result.speed:.2f}",
+            "" if ended.result.mean_score is None else f"{ended.result.mean_score:.2f}",
+            _one_line(ended.result.note.replace(ended.job.source, "it")),
+        )
+        for ended in tally.rows
+    ]
+    more = tally.num_ended - len(rows)
+    title = f"{len(rows)} of {tally.num_ended} files; summary.csv has all" if more else ""
+    table(title, ("file", "status", "frames", "× real time", "mean score", "note"), rows)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _plain_lines(title: str) -> Callable[[datatypes.Progress], None]:

@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 
 
+def shaping_sha256(options: SegmentOptions) -> str:
+    """Return a fingerprint of the options that shape results, not of where they are computed."""
+    shaping = asdict(options)
+    for elsewhere in ("device", "batch_clips", "overwrite"):
+        del shaping[elsewhere]
+    return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
+
+
 @dataclass(slots=True)
 class ReportBuilder:
     """Counters of one run; nothing in it grows with the length of the source but warnings.
@@ -60,10 +68,7 @@ class ReportBuilder:
     @property
     def options_sha256(self) -> str:
         """Fingerprint of the options that shape the results, not of where they were computed."""
-        shaping = asdict(self.options)
-        for elsewhere in ("device", "batch_clips", "overwrite"):
-            del shaping[elsewhere]
-        return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
+        return shaping_sha256(self.options)
 
     @property
     def run_id(self) -> str:

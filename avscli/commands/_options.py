@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from avscli.config import ARTIFACTS, Artifact, DevicePrecision, NoAudioPolicy
+from avscli.config import ARTIFACTS, Artifact, DevicePrecision, NoAudioPolicy, Shard
 
 
 def parse_time(text: str) -> float:
@@ -52,12 +52,35 @@ def parse_artifacts(text: str) -> tuple[Artifact, ...]:
     >>> parse_artifacts("coco,csv")
     ('coco', 'csv')
     """
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    names = split_list(text)
     unknown = [name for name in names if name not in ARTIFACTS]
     if unknown:
         raise typer.BadParameter(f"{unknown[0]!r} is not one of: {', '.join(ARTIFACTS)}")
     return tuple(artifact for artifact in ARTIFACTS if artifact in names)
 
+
+def split_list(text: str) -> tuple[str, ...]:
+    """Split a comma-separated list.
+
+    >>> split_list("mp4, mkv,")
+    ('mp4', 'mkv')
+    """
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def parse_shard(text: str) -> Shard:
+    """Read ``I/N``.
+
+    >>> parse_shard("2/8")
+    Shard(index=2, count=8)
+    """
+    index, _, count = text.partition("/")
+    if not (index.isdecimal() and count.isdecimal()):
+        raise typer.BadParameter(f"--shard takes I/N, such as 2/8, not {text!r}")
+    return Shard(int(index), int(count))
+
+
+ALL_ARTIFACTS = ",".join(ARTIFACTS)
 
 OutputOption = Annotated[
     Path, typer.Option("--output", "-o", help="Folder that receives <name.ext>/ per file.")
@@ -82,4 +105,31 @@ NoAudioOption = Annotated[
 TimeOption = Annotated[
     float | None,
     typer.Option(parser=parse_time, metavar="TIME", help="Seconds, 1:30 or 00:01:30.5."),
+]
+BatchClipsOption = Annotated[
+    int | None, typer.Option(help="Clips per network pass; default: chosen by device.")
+]
+FpsOption = Annotated[
+    float,
+    typer.Option(
+        parser=parse_fps,
+        metavar="native|FLOAT",
+        help="Analysed frames per second; the frames between hold the mask.",
+    ),
+]
+ThresholdOption = Annotated[
+    float | None,
+    typer.Option(help="Probability that marks a pixel; default: the weights' own."),
+]
+MinAreaOption = Annotated[
+    float, typer.Option(help="Drop regions smaller than this share of the frame.")
+]
+AudioTrackOption = Annotated[int, typer.Option(help="Which audio track, counted from 0.")]
+WriteOption = Annotated[
+    str,
+    typer.Option(
+        parser=parse_artifacts,
+        metavar="LIST",
+        help="What to write beside frames.jsonl and run.json: coco, overlay, csv.",
+    ),
 ]

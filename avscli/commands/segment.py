@@ -9,7 +9,7 @@ import typer
 
 from avscli import console
 from avscli.commands import _options as shared
-from avscli.config import ARTIFACTS, DEFAULT_WEIGHTS, ReadOptions, SegmentOptions
+from avscli.config import DEFAULT_WEIGHTS, ReadOptions, SegmentOptions
 
 
 def segment(
@@ -18,36 +18,15 @@ def segment(
     weights: shared.WeightsOption = DEFAULT_WEIGHTS,
     device: shared.DeviceOption = "auto",
     precision: shared.PrecisionOption = "auto",
-    batch_clips: Annotated[
-        int | None, typer.Option(help="Clips per network pass; default: chosen by device.")
-    ] = None,
-    fps: Annotated[
-        float,
-        typer.Option(
-            parser=shared.parse_fps,
-            metavar="native|FLOAT",
-            help="Analysed frames per second; the frames between hold the mask.",
-        ),
-    ] = "native",  # type: ignore[assignment]
+    batch_clips: shared.BatchClipsOption = None,
+    fps: shared.FpsOption = "native",  # type: ignore[assignment]
     start: shared.TimeOption = None,
     end: shared.TimeOption = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option(help="Probability that marks a pixel; default: the weights' own."),
-    ] = None,
-    min_area: Annotated[
-        float, typer.Option(help="Drop regions smaller than this share of the frame.")
-    ] = 0.0,
-    audio_track: Annotated[int, typer.Option(help="Which audio track, counted from 0.")] = 0,
+    threshold: shared.ThresholdOption = None,
+    min_area: shared.MinAreaOption = 0.0,
+    audio_track: shared.AudioTrackOption = 0,
     no_audio: shared.NoAudioOption = "error",
-    write: Annotated[
-        str,
-        typer.Option(
-            parser=shared.parse_artifacts,
-            metavar="LIST",
-            help="What to write beside frames.jsonl and run.json: coco, overlay, csv.",
-        ),
-    ] = ",".join(ARTIFACTS),
+    write: shared.WriteOption = shared.ALL_ARTIFACTS,
     overwrite: shared.OverwriteOption = False,
     as_json: shared.JsonOption = False,
     quiet: shared.QuietOption = False,

@@ -48,7 +48,7 @@ def probe(path: Path, *, audio_track: int = 0) -> MediaInfo:
             width=frame.height if turned else frame.width,
             frame_rate=stream.average_rate or None,
             num_frames=stream.frames or None,
-            duration_seconds=_duration_seconds(container, stream),
+            duration_seconds=duration_seconds(container, stream),
             start_seconds=float((start or 0) * _time_base(stream)),
             rotation_degrees=rotation,
             sample_aspect_ratio=1 / aspect if turned else aspect,
@@ -92,7 +92,8 @@ def _audio_info(container: InputContainer, path: Path, track: int) -> AudioInfo 
     )
 
 
-def _duration_seconds(container: InputContainer, stream: av.VideoStream) -> float | None:
+def duration_seconds(container: InputContainer, stream: av.VideoStream) -> float | None:
+    """Return the declared length of the picture, or of the file; None when neither is known."""
     if stream.duration:
         return float(stream.duration * _time_base(stream))
     if container.duration:

@@ -124,6 +124,8 @@ class RunFolder:
         self._check_existing()  # another run may have finished meanwhile
         if not os.path.lexists(self.final):
             self.partial.rename(self.final)
+            # A run that was killed while it replaced may have left an older one beside.
+            shutil.rmtree(self._replaced, ignore_errors=True)
             return
         shutil.rmtree(self._replaced, ignore_errors=True)
         try:
@@ -146,6 +148,25 @@ class RunFolder:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def clear_partial(output_root: Path, name: str) -> None:
+    """Remove what a killed run has half written, and its output root if that is empty then.
+
+    What another run is writing stays.
+
+    Args:
+        output_root: of the killed run.
+        name: of its source.
+    """
+    partial = output_root / f"{name}.partial"
+    with suppress(FileNotFoundError, OutputError):
+        lock = _locked(partial)
+        shutil.rmtree(partial, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+    with suppress(OSError):  # it is not empty
+        output_root.rmdir()
 
 
 def _locked(folder: Path) -> int | None:

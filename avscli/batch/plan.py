@@ -1,0 +1,222 @@
+"""What a batch is going to do, decided before anything runs: `find_videos`, `make_plan`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from sys import intern
+from typing import TYPE_CHECKING
+
+from avscli.batch.adoption import existing_result
+from avscli.batch.fingerprint import Fingerprint, source_identity
+from avscli.batch.jobs import Job, JobResult
+from avscli.batch.manifest import latest_records, read_records
+from avscli.batch.sources import Found, Narrowing, find_sources, settle
+from avscli.checkpoints import find_checkpoint, sha256_of
+from avscli.errors import UsageError
+
+if TYPE_CHECKING:
+    from avscli.batch.executors import Work
+    from avscli.batch.manifest import Record
+    from avscli.batch.prober import Prober
+    from avscli.config import BatchOptions, SegmentOptions, Shard
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the manifest says of a key, as far as planning needs it."""
+
+    is_finished: bool
+    fingerprint: Mapping[str, object]
+    source_sha256: str
+    media_seconds: float
+    files: tuple[str, ...]
+
+    @classmethod
+    def of(cls, record: Record) -> Known:
+        """Keep of a record what counts, sharing what many records have in common."""
+        result = record.result
+        return cls(
+            result.is_finished,
+            {part: _shared(value) for part, value in record.fingerprint.items()},
+            result.source_sha256,
+            result.media_seconds,
+            tuple(intern(name) for name in result.files),
+        )
+
+
+@dataclass(slots=True)
+class Plan:
+    """The jobs of a batch and what need not be done.
+
+    Attributes:
+        jobs: (job, why it has to run), in the order of the inputs.
+        adopted: jobs whose results lie there whole, though the manifest does not know them: a
+            run was killed between the one and the other.
+        num_up_to_date: how many results are good as they are.
+        seconds_per_second: how long a second of video took in this folder so far; None at first.
+    """
+
+    jobs: list[tuple[Job, str]] = field(default_factory=list)
+    adopted: list[tuple[Job, JobResult]] = field(default_factory=list)
+    num_up_to_date: int = 0
+    up_to_date: list[str] = field(default_factory=list)
+    seconds_per_second: float | None = None
+
+
+def find_videos(
+    inputs: Sequence[str],
+    output: Path,
+    batch: BatchOptions,
+    prober: Prober,
+    warn: Callable[[str], None],
+) -> list[Found]:
+    """Find the videos that inputs mean, each once, with places in the output of their own.
+
+    Files whose ending says nothing are looked into, unless a manifest knows them already.
+
+    Raises:
+        UsageError: inputs that do not exist, that collide, or no video among them.
+        OutputError: results would land in an input.
+        DataError: a manifest in the output folder is damaged.
+    """
+    known = {record.key for record in read_records(output)}
+    narrowing = Narrowing(batch.extensions, batch.exclude)
+    found = find_sources(inputs, narrowing, standard_input=sys.stdin.buffer, warn=warn)
+    sources = settle((one for one in found if _is_meant(one, known, prober)), output)
+    if not sources:
+        raise UsageError(
+            f"there is no video in {', '.join(inputs)}",
+            hint="files are recognised by what is in them; check --ext and --exclude",
+        )
+    return sources
+
+
+def make_plan(
+    sources: Iterable[Found], output: Path, work: Work, batch: BatchOptions, prober: Prober
+) -> Plan:
+    """Decide which sources of this run's shard have to be done.
+
+    Args:
+        sources: of the whole batch.
+        output: the batch's output folder; it need not exist.
+        work: weights and options of all jobs.
+        batch: what to skip.
+        prober: asked for the lengths of files.
+
+    Raises:
+        WeightsError: the weights are unknown.
+        DataError: a manifest in the output folder is damaged.
+    """
+    decide = _Decider(output, work, batch)
+    plan = Plan(seconds_per_second=decide.seconds_per_second)
+    for source in sources:
+        if in_shard(source.key, batch.shard):
+            decide.add(plan, source, prober)
+    return plan
+
+
+def in_shard(key: str, shard: Shard) -> bool:
+    """Say whether a shard does this key, which does not depend on what else is in the batch."""
+    number = int.from_bytes(sha256(key.encode(errors="surrogateescape")).digest()[:8])
+    return number % shard.count == shard.index - 1
+
+
+def _is_meant(found: Found, known: set[str], prober: Prober) -> bool:
+    return found.is_certain or found.key in known or prober.look(found.path).is_video is not False
+
+
+class _Decider:
+    """Decides for one source after the other, from what the manifests know."""
+
+    def __init__(self, output: Path, work: Work, batch: BatchOptions) -> None:
+        self._output, self._work, self._batch = output, work, batch
+        self._weights_sha256 = sha256_of(find_checkpoint(work.weights))
+        self.known: dict[str, Known] = {}
+        self.seconds_per_second: float | None = None
+        wall = media = 0.0
+        for record in latest_records(output):
+            self.known[record.key] = Known.of(record)
+            if record.result.is_finished:
+                wall += record.result.wall_seconds
+                media += record.result.media_seconds
+        if media:
+            self.seconds_per_second = wall / media
+
+    def add(self, plan: Plan, source: Found, prober: Prober) -> None:
+        """Put a source where it belongs in a plan."""
+        known = self.known.get(source.key)
+        identity = source_identity(source.path, self._batch.hashing)
+        fingerprint = Fingerprint.of(identity, self._weights_sha256, self._work.options)
+        reason = self._reason(source, known, fingerprint)
+        if not reason:
+            plan.num_up_to_date += 1
+            if self._batch.dry_run:
+                plan.up_to_date.append(source.key)
+            return
+        job = self._job(source, known, fingerprint, prober)
+        result = None if self._batch.resume == "off" else self._adoptable(job)
+        if result is None:
+            plan.jobs.append((job, reason))
+        else:
+            plan.adopted.append((job, result))
+
+    def _reason(self, source: Found, known: Known | None, now: Fingerprint) -> str:
+        """Return why a source has to be done; empty when it has not."""
+        if self._batch.resume == "off":
+            return "--resume off"
+        if known is None:
+            return "new"
+        if not known.is_finished:
+            return "failed before"
+        folder = self._output / source.key
+        if not all((folder / name).is_file() for name in known.files):
+            return "results are gone"
+        if self._batch.resume == "force":
+            return ""
+        changes = now.changes_since(known.fingerprint)
+        if "source" in changes and now.source == f"full:{known.source_sha256}":
+            changes = tuple(change for change in changes if change != "source")
+        return f"{', '.join(changes)} changed" if changes else ""
+
+    def _job(
+        self, source: Found, known: Known | None, fingerprint: Fingerprint, prober: Prober
+    ) -> Job:
+        seconds = known.media_seconds if known is not None and known.media_seconds else None
+        if seconds is None:
+            seconds = expected_seconds(prober.look(source.path).seconds, self._work.options)
+        try:
+            size = source.path.stat().st_size
+        except OSError:
+            size = 0  # the job itself will say what is wrong
+        return Job(
+            key=source.key,
+            source=str(source.path),
+            folder=str((self._output / source.key).parent),
+            size_bytes=size,
+            seconds=seconds,
+            overwrite=self._work.options.overwrite or known is not None,
+            fingerprint=asdict(fingerprint),
+            marked_source=source.marked,
+        )
+
+    def _adoptable(self, job: Job) -> JobResult | None:
+        return existing_result(
+            job, self._work.options, whatever_shaped_it=self._batch.resume == "force"
+        )
+
+
+def expected_seconds(declared: float | None, options: SegmentOptions) -> float | None:
+    """Return how much of a source of some declared length the options ask for."""
+    if declared is None:
+        return None
+    start = options.read.start_seconds or 0.0
+    end = declared if options.read.end_seconds is None else options.read.end_seconds
+    return max(0.0, min(end, declared) - start)
+
+
+def _shared(value: object) -> object:
+    return intern(value) if isinstance(value, str) else value
