@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 KINDS = tuple(KIND_DRAWINGS)
 TRAIN_SEEDS = range(10_000_000)
 TEST_SEEDS = range(10_000_000, 20_000_000)
+VALIDATION_SEEDS = range(30_000_000, 40_000_000)
 DEMO_SEED = 20_002_050  # three kinds, each of them heard, also one off screen, and silence
 
 MOST_VISIBLE = 4

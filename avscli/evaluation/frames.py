@@ -29,6 +29,7 @@ class LabelledFrame:
         target: [H, W] uint8: 1 sounds, 0 does not, 255 void.
         kind: what the frame tests, for grouping.
         class_name: what sounds and is visible, when it is one class; else None.
+        name: tells it from the others.
     """
 
     picture: NDArray[np.uint8]
@@ -36,6 +37,7 @@ class LabelledFrame:
     target: NDArray[np.uint8]
     kind: str
     class_name: str | None = None
+    name: str = ""
 
 
 def avsmix_frames(data: AvsMix, split: Literal["val", "test"]) -> Iterator[LabelledFrame]:
@@ -43,11 +45,14 @@ def avsmix_frames(data: AvsMix, split: Literal["val", "test"]) -> Iterator[Label
     for pair in data.pairs(split):
         picture, window, target = load_pair(data, pair)
         only = next(iter(pair.sounding)) if len(pair.sounding) == 1 else None
-        yield LabelledFrame(picture, window, target, pair.kind, only)
+        yield LabelledFrame(picture, window, target, pair.kind, only, pair.pair_id)
 
 
-def scene_frames(count: int, size_hw: tuple[int, int] = (224, 224)) -> Iterator[LabelledFrame]:
-    """Draw single frames of generated scenes from seeds that training never uses."""
-    for seed in islice(TEST_SEEDS, count):
+def scene_frames(
+    count: int, size_hw: tuple[int, int] = (224, 224), *, seeds: range = TEST_SEEDS
+) -> Iterator[LabelledFrame]:
+    """Draw single frames of generated scenes, one from each of the first seeds of a range."""
+    for seed in islice(seeds, count):
         frame = sample_scene_frame(seed, size_hw)
-        yield LabelledFrame(frame.image, frame.window, frame.mask.astype(np.uint8), "scene")
+        target = frame.mask.astype(np.uint8)
+        yield LabelledFrame(frame.image, frame.window, target, "scene", name=f"scene{seed}")

@@ -70,7 +70,7 @@ def change_speed(samples: NDArray[np.float32], rng: Generator) -> NDArray[np.flo
     if rng.random() < 0.5:
         return samples
     places = np.arange(0.0, len(samples) - 1, np.exp(rng.uniform(-0.165, 0.165)))
-    return np.interp(places, np.arange(len(samples)), samples).astype(np.float32)
+    return np.asarray(np.interp(places, np.arange(len(samples)), samples), np.float32)
 
 
 def random_window(samples: NDArray[np.float32], rng: Generator) -> NDArray[np.float32]:

@@ -26,6 +26,7 @@ class Recipe:
         sample_size_hw: training size in pixels, multiples of 32.
         learning_rate: peak for parts that start fresh.
         backbone_learning_rate, audio_learning_rate: peaks for the two encoders.
+        audio_rate_later: share of the audio encoder's peak that it keeps once pictures join.
         resting_blocks, resting_share: the first blocks of a light backbone rest during this
             first share of the steps; they are a third of a step's time and the last to need it.
         warmup_share: share of steps in which the rate rises; it then falls as a cosine.
@@ -51,6 +52,7 @@ class Recipe:
     learning_rate: float
     backbone_learning_rate: float
     audio_learning_rate: float
+    audio_rate_later: float
     resting_blocks: int
     resting_share: float
     warmup_share: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,19 +10,23 @@ import torch
 
 from avscli.checkpoints import load_network, save_checkpoint, write_golden
 from avscli.datasets.avsmix import AvsMix
+from avscli.datasets.scenes import VALIDATION_SEEDS
 from avscli.devices import start
 from avscli.errors import OutputError, UsageError
 from avscli.evaluation import avsmix_frames, prepare_frames, scene_frames, score
+from avscli.training.calibration import calibrate
 from avscli.training.loop import Trainer
 from avscli.training.samples import AvsMixSamples, SampleSource, SceneSamples
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from avscli.devices import Runtime
+    from avscli.evaluation import LabelledFrame
     from avscli.training.recipe import Recipe
 
-NUM_SCENE_FRAMES = 200  # for validation, from seeds that training never draws
+NUM_SCENE_FRAMES = 200  # for validation
 NUM_GOLDEN_FRAMES = 4
 
 
@@ -82,10 +87,10 @@ def _start(trainer: Trainer, paths: TrainingPaths) -> None:
 def export(
     trainer: Trainer, data: AvsMix | None, paths: TrainingPaths, warn: Callable[[str], None]
 ) -> Path:
-    """Write the averaged weights of a trainer as a checkpoint with scores and golden."""
+    """Write the averaged weights, calibrated, as a checkpoint with scores and golden."""
     recipe = trainer.recipe
     path = paths.folder / f"{recipe.name}.safetensors"
-    info = {
+    info: dict[str, object] = {
         "name": recipe.name,
         "spec": recipe.spec,
         "trained_on": ["generated scenes"] if data is None else ["avsmix", "generated scenes"],
@@ -93,19 +98,39 @@ def export(
         "licence": "research use; see the model card",
         "source": f"avs train, recipe {recipe.name}, seed {recipe.seed}, {trainer.step} steps",
     }
-    save_checkpoint(path, trainer.average, info, dtype=torch.float16)
-    runtime = start(load_network(str(path)), "cpu", precision="fp32", warn=warn)
-    scores = {
-        f"scenes_{k}": v
-        for k, v in score(runtime, scene_frames(NUM_SCENE_FRAMES)).summary().items()
+
+    def runtime() -> Runtime:
+        save_checkpoint(path, trainer.average, info, dtype=torch.float16)
+        return start(load_network(str(path)), "cpu", precision="fp32", warn=warn)
+
+    found = calibrate(runtime(), _validation_frames(data))
+    info["spec"] = dataclasses.replace(
+        recipe.spec, temperature=found.temperature, threshold=found.threshold
+    )
+    info["scores"] = _validation_scores(runtime(), data) | {
+        "calibration_error_before": found.error_before,
+        "calibration_error_after": found.error_after,
     }
-    if data is not None:
-        summary = score(runtime, avsmix_frames(data, "val")).summary()
-        scores |= {f"avsmix_val_{k}": v for k, v in summary.items()}
-    save_checkpoint(path, trainer.average, {**info, "scores": scores}, dtype=torch.float16)
-    golden = prepare_frames(list(scene_frames(NUM_GOLDEN_FRAMES)), recipe.spec)
-    write_golden(path, golden)
+    runtime()
+    write_golden(path, prepare_frames(list(scene_frames(NUM_GOLDEN_FRAMES)), recipe.spec))
     return path
+
+
+def _validation_frames(data: AvsMix | None) -> Iterator[LabelledFrame]:
+    if data is None:
+        return scene_frames(NUM_SCENE_FRAMES, seeds=VALIDATION_SEEDS)
+    return avsmix_frames(data, "val")
+
+
+def _validation_scores(runtime: Runtime, data: AvsMix | None) -> dict[str, float]:
+    sets = {"scenes": scene_frames(NUM_SCENE_FRAMES, seeds=VALIDATION_SEEDS)}
+    if data is not None:
+        sets["avsmix_val"] = avsmix_frames(data, "val")
+    return {
+        f"{name}_{measure}": value
+        for name, frames in sets.items()
+        for measure, value in score(runtime, frames).summary().items()
+    }
 
 
 def _sources(recipe: Recipe, data: AvsMix | None) -> tuple[list[SampleSource], list[float]]:

@@ -226,6 +226,7 @@ class SourceAgreement(nn.Module):
 
     Not in the paper. Picture and sound are each classified into K source classes by
     themselves, and agree at a pixel with probability a = Σ_k P(pixel shows k) · P(k may sound).
+    What the sound says is taken as given: no gradient of a mask bends it.
 
     Args:
         channels: C of the projected backbone maps.
@@ -251,7 +252,8 @@ class SourceAgreement(nn.Module):
         picture = self.picture(maps[0] + sum(resize(m, size) for m in maps[1:]))
         sound = self.sound(embedding)
         shown = picture.float().softmax(dim=1)[:, 1:]
-        agreement = torch.einsum("nkhw,nk->nhw", shown, sound.float().sigmoid())[:, None]
+        heard = sound.detach().float().sigmoid()
+        agreement = torch.einsum("nkhw,nk->nhw", shown, heard)[:, None]
         bounded = agreement.clamp(_LEAST_AGREEMENT, 1 - _LEAST_AGREEMENT)
         return bounded.logit(), picture, sound
 

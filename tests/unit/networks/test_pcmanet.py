@@ -80,7 +80,8 @@ def test_a_network_that_cannot_hear_says_what_its_weights_lack():
 def test_every_parameter_receives_a_gradient(name, request):
     network = make_network(request.getfixturevalue(name).spec).train()
     output = network(make_inputs())
-    sum(stage.square().mean() for stage in output.stage_logits).backward()
+    told = [*output.stage_logits, *([output.sources.sound] if output.sources else [])]
+    sum(logits.square().mean() for logits in told).backward()
     without = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
     assert without == []
 

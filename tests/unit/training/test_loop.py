@@ -22,12 +22,14 @@ def tiny_recipe(**changes: object) -> Recipe:
             clip_length=1,
             architecture={**TINY_SPEC.architecture, "source_classes": ",".join(SCENE_NAMES)},
         ),
-        sound_steps=1,
-        sound_batch_samples=4,
-        steps=4,
-        batch_samples=4,
-        sample_size_hw=(64, 64),
-        **changes,
+        **{
+            "sound_steps": 1,
+            "sound_batch_samples": 4,
+            "steps": 4,
+            "batch_samples": 4,
+            "sample_size_hw": (64, 64),
+            **changes,
+        },
     )
 
 
@@ -142,3 +144,22 @@ def test_losses_are_logged_as_json_lines(tmp_path, monkeypatch):
     names = {"step", "tags", "heard", "shown", "stage1", "stage2", "stage3", "stage4"}
     assert all(row.keys() == names for row in rows)
     assert all(value > 0 for row in rows for value in row.values())
+
+
+def test_masks_do_not_train_the_sound_side(tmp_path):
+    names_alone = make_trainer(tmp_path / "a", sound_steps=0, steps=1)
+    names_alone._losses = lambda batch: {  # the same step without its masks and pictures
+        name: loss
+        for name, loss in Trainer._losses(names_alone, batch).items()
+        if name in ("tags", "heard")
+    }
+    whole = make_trainer(tmp_path / "b", sound_steps=0, steps=1)
+    for trainer in (names_alone, whole):
+        trainer.recipe = dataclasses.replace(trainer.recipe, gradient_norm=1e9)
+        trainer.run()
+    first, second = (t.network.state_dict() for t in (names_alone, whole))
+    assert not torch.equal(first["heads.0.0.weight"], second["heads.0.0.weight"])
+    heard = [k for k in first if k.startswith(("audio_encoder.", "agreement.sound."))]
+    assert heard
+    for name in heard:
+        torch.testing.assert_close(first[name], second[name])
