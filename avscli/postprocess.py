@@ -184,15 +184,25 @@ def foreground_probability(logits: Logits, temperature: float) -> NDArray[np.flo
         logits: [C, h, w]; C = 1 gives the sigmoid, otherwise one minus the softmax of channel 0.
         temperature: divides the logits first.
     """
+    # sigmoid(x) = (1 + tanh(x / 2)) / 2 cannot overflow
+    odds = foreground_log_odds(logits, temperature)
+    return np.asarray(0.5 + 0.5 * np.tanh(0.5 * odds), np.float32)
+
+
+def foreground_log_odds(logits: Logits, temperature: float = 1.0) -> NDArray[np.float32]:
+    """Return [h, w] float32: the log-odds that something sounds at each cell.
+
+    Args:
+        logits: [C, h, w]; C = 1 is taken as it is, otherwise all channels against channel 0.
+        temperature: divides the logits first.
+    """
     scaled = logits / np.float32(temperature)
     if len(scaled) == 1:
-        odds = scaled[0]
-    else:
-        others = scaled[1:]
-        peak = others.max(axis=0)
-        odds = peak + np.log(np.exp(others - peak).sum(axis=0)) - scaled[0]
-    # sigmoid(x) = (1 + tanh(x / 2)) / 2 cannot overflow
-    return np.asarray(0.5 + 0.5 * np.tanh(0.5 * odds), np.float32)
+        return np.asarray(scaled[0], np.float32)
+    others = scaled[1:]
+    peak = others.max(axis=0)
+    odds = peak + np.log(np.exp(others - peak).sum(axis=0)) - scaled[0]
+    return np.asarray(odds, np.float32)
 
 
 def mean_entropy_bits(probability: NDArray[np.float32]) -> float:

@@ -16,12 +16,20 @@ from avscli.datatypes import (
     Clip,
     FrameStamp,
 )
-from avscli.masks import BoolMask, label_map_from_logits, logit_cutoff, resize_plane
+from avscli.masks import (
+    BoolMask,
+    LabelMap,
+    Logits,
+    label_map_from_logits,
+    logit_cutoff,
+    resize_plane,
+)
 from avscli.media.reader import fit_frame_size
 from avscli.media.stills import resize_picture
 from avscli.metrics.calibration import Reliability
+from avscli.metrics.overlap import EMPTY_SHARE as EMPTY_SHARE  # training asks for it here
 from avscli.metrics.overlap import Overlap
-from avscli.postprocess import foreground_probability
+from avscli.postprocess import foreground_log_odds
 from avscli.preprocess import prepare
 
 if TYPE_CHECKING:
@@ -32,8 +40,6 @@ if TYPE_CHECKING:
     from avscli.datatypes import NetworkInput, NetworkSpec
     from avscli.devices import Runtime
     from avscli.evaluation.frames import LabelledFrame
-
-EMPTY_SHARE = 0.01  # a mask below this share of the frame counts as kept empty
 
 
 @dataclass(slots=True)
@@ -87,12 +93,19 @@ class Judgement(NamedTuple):
     """What a network says about one frame, at the picture's own size.
 
     Attributes:
-        mask: [H, W] bool.
-        probability: [H, W] float32, of something sounding there.
+        labels: [H, W] uint8 class, 0 for none.
+        logits: [H, W] float32 log-odds of something sounding there, as the network gives them.
+        probability: [H, W] float32 of the same, after the weights' temperature.
     """
 
-    mask: BoolMask
+    labels: LabelMap
+    logits: NDArray[np.float32]
     probability: NDArray[np.float32]
+
+    @property
+    def mask(self) -> BoolMask:
+        """[H, W] bool: anything sounds there."""
+        return self.labels > 0
 
 
 def score(
@@ -107,9 +120,9 @@ def score(
     """
     scores = Scores()
     for frame in frames:
-        mask, probability = judge(runtime, frame, threshold)
-        scores.add(frame.kind, mask, frame.target, class_name=frame.class_name)
-        scores.reliability.add(probability, frame.target == 1, frame.target != VOID)
+        said = judge(runtime, frame, threshold)
+        scores.add(frame.kind, said.mask, frame.target, class_name=frame.class_name)
+        scores.reliability.add(said.probability, frame.target == 1, frame.target != VOID)
     return scores
 
 
@@ -121,12 +134,23 @@ def judge(runtime: Runtime, frame: LabelledFrame, threshold: float | None = None
         frame: the picture and its sound.
         threshold: probability at or above which a pixel is marked; None takes the spec's.
     """
-    spec, size_hw = runtime.network.spec, frame.target.shape
+    spec = runtime.network.spec
     logits = runtime.forward(prepare_frames([frame], spec)).logits[0, 0].numpy()
+    return judgement_of(logits, frame.target.shape, spec, threshold)
+
+
+def judgement_of(
+    logits: Logits, size_hw: tuple[int, ...], spec: NetworkSpec, threshold: float | None
+) -> Judgement:
+    """Turn logits [C, h, w] into labels and probabilities of another size."""
+    height, width = size_hw
     cutoff = logit_cutoff(threshold or spec.threshold, spec.temperature)
-    labels = label_map_from_logits(logits, size_hw, cutoff=cutoff)
-    larger = np.stack([resize_plane(plane, size_hw) for plane in logits])
-    return Judgement(labels > 0, foreground_probability(larger, spec.temperature))
+    labels = label_map_from_logits(logits, (height, width), cutoff=cutoff)
+    odds, calmed = (
+        resize_plane(foreground_log_odds(logits, temperature), (height, width))
+        for temperature in (1.0, spec.temperature)
+    )
+    return Judgement(labels, odds, np.asarray(0.5 + 0.5 * np.tanh(0.5 * calmed), np.float32))
 
 
 def prepare_frames(frames: Sequence[LabelledFrame], spec: NetworkSpec) -> NetworkInput:

@@ -10,6 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+EMPTY_SHARE = 0.01  # a mask below this share of the frame counts as kept empty
+
 
 @dataclass(frozen=True, slots=True)
 class Overlap:

@@ -1,0 +1,125 @@
+"""A network over labelled frames or clips: what it says, beside the truth."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from avscli.datatypes import NetworkInput
+from avscli.evaluation.clips import JudgedClip
+from avscli.evaluation.frames import LabelledFrame
+from avscli.evaluation.scoring import judge, judgement_of
+from avscli.media.reader import fit_frame_size
+from avscli.media.stills import resize_picture
+from avscli.preprocess import normalised
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from avscli.datasets.labelled import LabelledClip
+    from avscli.datatypes import NetworkSpec
+    from avscli.devices import Runtime
+    from avscli.evaluation.scoring import Judgement
+
+
+def judge_sample(
+    runtime: Runtime, sample: LabelledFrame | LabelledClip, threshold: float | None
+) -> JudgedClip:
+    """Run a network on a frame (a clip of one step) or a clip.
+
+    Args:
+        runtime: a loaded network on its device.
+        sample: pictures and sound with the truth.
+        threshold: probability at or above which a pixel is marked; None takes the spec's.
+    """
+    if isinstance(sample, LabelledFrame):
+        said = [judge(runtime, sample, threshold)]
+        return _joined(
+            said,
+            clip_id=sample.name,
+            kind=sample.kind,
+            category=sample.class_name,
+            targets=sample.target[None],
+            labelled=np.ones(1, np.bool_),
+            pictures=sample.picture[None],
+        )
+    logits = runtime.forward(clip_input(sample, runtime.network.spec)).logits.flatten(0, 1)
+    size_hw = sample.targets.shape[1:]
+    spec = runtime.network.spec
+    steps = logits.numpy()[: len(sample.valid)]
+    return _joined(
+        [judgement_of(step, size_hw, spec, threshold) for step in steps],
+        clip_id=sample.clip_id,
+        kind="clip",
+        category=sample.category,
+        targets=sample.targets,
+        labelled=sample.labelled,
+        pictures=sample.pictures,
+    )
+
+
+def clip_input(clip: LabelledClip, spec: NetworkSpec) -> NetworkInput:
+    """Cut a clip into as many clips of the network's length as it takes.
+
+    Padding of the clip, and what the last cut lacks, are filled as the spec says:
+    ``zeros_with_flag`` has zeros, ``repeat_last`` the last step; networks of a single step see a
+    padded step as zeros.
+
+    Args:
+        clip: T steps.
+        spec: of the network.
+
+    Returns:
+        ⌈T / clip_length⌉ clips.
+    """
+    T, (height, width) = len(clip.valid), clip.targets.shape[1:]
+    size_hw = fit_frame_size(width / height, spec)
+    pictures = np.stack([resize_picture(picture, size_hw) for picture in clip.pictures])
+    frames = normalised(torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy()), spec)
+    log_mel = torch.from_numpy(np.array(clip.log_mel, np.float32))
+    valid = torch.from_numpy(clip.valid.copy())
+    frames[~valid] = 0.0
+    log_mel[~valid] = 0.0
+    repeated = spec.padding == "repeat_last"
+    lacking = -T % spec.clip_length
+    return NetworkInput(
+        *(
+            _cut(_extended(steps, lacking, repeated and steps is not valid), spec.clip_length)
+            for steps in (frames, log_mel, valid)
+        )
+    )
+
+
+def _extended(steps: Tensor, count: int, repeated: bool) -> Tensor:
+    last = steps[-1:] if repeated else torch.zeros_like(steps[-1:])
+    return torch.cat([steps, last.repeat(count, *[1] * (steps.ndim - 1))])
+
+
+def _cut(steps: Tensor, clip_length: int) -> Tensor:
+    return steps.reshape(-1, clip_length, *steps.shape[1:])
+
+
+def _joined(
+    said: list[Judgement],
+    *,
+    clip_id: str,
+    kind: str,
+    category: str | None,
+    targets: np.ndarray[tuple[int, ...], np.dtype[np.uint8]],
+    labelled: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
+    pictures: np.ndarray[tuple[int, ...], np.dtype[np.uint8]],
+) -> JudgedClip:
+    return JudgedClip(
+        clip_id=clip_id,
+        kind=kind,
+        category=category,
+        labels=np.stack([step.labels for step in said]),
+        logits=np.stack([step.logits for step in said]),
+        probability=np.stack([step.probability for step in said]),
+        targets=targets,
+        labelled=labelled,
+        scores=np.array([float(step.probability.max()) for step in said]),
+        pictures=pictures,
+    )

@@ -1,0 +1,213 @@
+"""Scoring protocols by name: ours, and the two published ones exactly as published."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+
+from avscli.evaluation.clips import VOID
+from avscli.evaluation.rows import MEASURES, ClipRow, ratio
+from avscli.metrics import avsbench
+from avscli.metrics.avss import SemanticSums
+from avscli.metrics.bootstrap import interval
+from avscli.metrics.calibration import Reliability
+from avscli.metrics.coco_ap import MaskAveragePrecision
+from avscli.metrics.confusion import Confusion, mean_of_known
+from avscli.metrics.detection import area_under_roc
+from avscli.metrics.thresholds import NUM_THRESHOLDS, THRESHOLDS, count_at_thresholds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from avscli.evaluation.clips import JudgedClip, JudgedFrame
+
+Json = dict[str, object]
+
+
+class ScoringProtocol(Protocol):
+    """Adds up clips, then tells the scores; keeps no pixels."""
+
+    def add(self, clip: JudgedClip) -> None:
+        """Add one clip."""
+
+    def result(self) -> Json:
+        """Return the scores as plain JSON values."""
+
+
+class AvsProtocol:
+    """Ours: every frame counts once, frames without sound count on their own.
+
+    Args:
+        num_classes: of the labels, including the background; 2 takes everything above 0 as one.
+        class_names: by label, for the table of classes.
+    """
+
+    def __init__(self, num_classes: int = 2, class_names: Sequence[str] = ()) -> None:
+        self._num_classes, self._class_names = num_classes, class_names
+        self.rows: list[ClipRow] = []
+        self._curve = np.zeros(NUM_THRESHOLDS)
+        self._pixels, self._frames = Reliability(), Reliability()
+        self._confusion = Confusion(num_classes)
+        self._ap = MaskAveragePrecision()
+        self._scores: list[float] = []
+        self._truth: list[bool] = []
+
+    def add(self, clip: JudgedClip) -> None:
+        """Add one clip, or the next part of the last one."""
+        row = ClipRow.of(clip)
+        if self.rows and self.rows[-1].clip_id == row.clip_id:
+            self.rows[-1].absorb(row)
+        else:
+            self.rows.append(row)
+        for frame in clip.frames():
+            self._add_frame(frame)
+
+    def _add_frame(self, frame: JudgedFrame) -> None:
+        scored = frame.target != VOID
+        truth = (frame.target > 0) & scored
+        sounds = bool(truth.any())
+        if sounds:
+            self._curve += count_at_thresholds(frame.probability, truth, scored).f_scores()
+        self._pixels.add(frame.probability, truth, scored)
+        self._frames.add(np.array([frame.score]), np.array([sounds]))
+        self._scores.append(frame.score)
+        self._truth.append(sounds)
+        labels, target = frame.labels, np.where(scored, frame.target, np.uint8(0))
+        if self._num_classes == 2:
+            labels, target = (labels > 0).view(np.uint8), (target > 0).view(np.uint8)
+        self._confusion.add(labels, target, scored)
+        self._ap.add(labels, target, scored, frame.score)
+
+    def result(self) -> Json:
+        """Return the scores, with 95 % intervals where they are ratios over clips."""
+        num_sounding = sum(row.num_sounding for row in self.rows)
+        curve = self._curve / max(1, num_sounding)
+        best = int(curve.argmax())
+        return {
+            "num_clips": len(self.rows),
+            "num_frames": len(self._truth),
+            "num_sounding_frames": num_sounding,
+            "scores": {name: self._told(name) for name in MEASURES},
+            "f_max": float(curve[best]) if num_sounding else None,
+            "f_max_threshold": float(THRESHOLDS[best]) if num_sounding else None,
+            "f_curve": curve.tolist(),
+            "detection_auc": area_under_roc(self._scores, self._truth),
+            "coco": self._ap.result()._asdict(),
+            "expected_calibration_error": _known(self._pixels.error),
+            "reliability": [asdict(row) for row in self._pixels.table()],
+            "frame_calibration_error": _known(self._frames.error),
+            "frame_reliability": [asdict(row) for row in self._frames.table()],
+            "per_kind": _groups(self.rows, [row.kind for row in self.rows]),
+            "per_category": _groups(self.rows, [row.category for row in self.rows]),
+            **self._per_class(),
+        }
+
+    def _told(self, measure: str) -> Json:
+        of_rows = ratio(self.rows, measure)
+        return {"value": of_rows.value, "interval": interval(of_rows)}
+
+    def _per_class(self) -> Json:
+        if self._num_classes == 2:
+            return {}
+        classes = self._confusion.classes()
+        return {
+            "dataset_mean_iou": mean_of_known([c.iou for c in classes]),
+            "dataset_mean_iou_without_background": mean_of_known([c.iou for c in classes[1:]]),
+            "mean_false_discovery_rate": mean_of_known(
+                [c.false_discovery_rate for c in classes[1:]]
+            ),
+            "per_class": {
+                self._class_names[i] if i < len(self._class_names) else str(i): asdict(pixels)
+                for i, pixels in enumerate(classes)
+                if pixels.iou is not None
+            },
+        }
+
+
+class AvsBenchProtocol:
+    """J and F of AVSBench, per batch of clips, and their means over batches.
+
+    Args:
+        clips_per_batch: the published results depend on it; their code used 1 to 8.
+    """
+
+    def __init__(self, clips_per_batch: int = 1) -> None:
+        self._size = clips_per_batch
+        self._waiting: list[JudgedClip] = []
+        self._j: list[float] = []
+        self._f: list[float] = []
+
+    def add(self, clip: JudgedClip) -> None:
+        """Add one clip; its unlabelled steps are left out."""
+        self._waiting.append(clip)
+        if len(self._waiting) == self._size:
+            self._score_batch()
+
+    def result(self) -> Json:
+        """Return the means over batches, the last one possibly smaller."""
+        if self._waiting:
+            self._score_batch()
+        return {
+            "clips_per_batch": self._size,
+            "num_batches": len(self._j),
+            "j": float(np.mean(self._j)) if self._j else None,
+            "f": float(np.mean(self._f)) if self._f else None,
+        }
+
+    def _score_batch(self) -> None:
+        frames = [frame for clip in self._waiting for frame in clip.frames()]
+        self._waiting.clear()
+        if not frames:
+            return
+        by_size: dict[tuple[int, ...], list[JudgedFrame]] = defaultdict(list)
+        for frame in frames:
+            by_size[frame.target.shape].append(frame)
+        for same in by_size.values():  # the published data has one size; others cannot be stacked
+            logits = torch.from_numpy(np.stack([f.logits for f in same]))
+            truth = [((f.target > 0) & (f.target != VOID)).astype(np.float32) for f in same]
+            target = torch.from_numpy(np.stack(truth))
+            self._j.append(avsbench.mask_iou(logits, target))
+            self._f.append(avsbench.f_measure(logits, target))
+
+
+class AvssProtocol:
+    """The semantic scores of AVSBench: padded steps count, with an empty target.
+
+    Args:
+        num_classes: including the background.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        self._sums = SemanticSums(num_classes)
+
+    def add(self, clip: JudgedClip) -> None:
+        """Add one clip with all its steps, padding included."""
+        for labels, target in zip(clip.labels, clip.targets, strict=True):
+            self._sums.add(labels, np.where(target == VOID, np.uint8(0), target))
+
+    def result(self) -> Json:
+        """Return the published numbers."""
+        return {"num_frames": len(self._sums.frame_ious)} | asdict(self._sums.scores())
+
+
+def _groups(rows: Sequence[ClipRow], names: Sequence[str | None]) -> Json:
+    """Return a few scores of the rows of each name."""
+    grouped: dict[str, list[ClipRow]] = defaultdict(list)
+    for row, name in zip(rows, names, strict=True):
+        if name is not None:
+            grouped[name].append(row)
+    return {
+        name: {
+            "num_clips": len(group),
+            **{m: ratio(group, m).value for m in ("mean_iou", "f_score", "kept_empty")},
+        }
+        for name, group in sorted(grouped.items())
+    }
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else value

@@ -1,0 +1,122 @@
+"""One row of sums per clip, and the scores that are ratios of such sums.
+
+Every score here is Σ part / Σ whole over clips, so the order of clips and the size of batches do
+not matter, and drawing rows with replacement gives its interval.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from avscli.evaluation.clips import VOID
+from avscli.metrics.bootstrap import Ratio
+from avscli.metrics.boundary import boundary_f
+from avscli.metrics.overlap import EMPTY_SHARE, Overlap
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from avscli.evaluation.clips import JudgedClip
+
+
+@dataclass(slots=True)
+class ClipRow:
+    """Sums over the labelled frames of one clip.
+
+    Attributes:
+        clip_id, kind, category: as in `JudgedClip`.
+        num_sounding, num_quiet: frames in which something visible sounds, or nothing does.
+        iou, f_score, boundary_f: sums over the sounding frames.
+        found: sounding frames with any marked pixel.
+        alarms: quiet frames with any marked pixel.
+        alarm_area: sum over quiet frames of the marked share.
+        kept_empty: quiet frames whose mask covers less than 1 %.
+        hit, false, missed: pixels of all frames.
+    """
+
+    clip_id: str
+    kind: str
+    category: str | None
+    num_sounding: int = 0
+    num_quiet: int = 0
+    iou: float = 0.0
+    f_score: float = 0.0
+    boundary_f: float = 0.0
+    found: int = 0
+    alarms: int = 0
+    alarm_area: float = 0.0
+    kept_empty: int = 0
+    hit: int = 0
+    false: int = 0
+    missed: int = 0
+
+    @classmethod
+    def of(cls, clip: JudgedClip) -> ClipRow:
+        """Score a clip."""
+        row = cls(clip.clip_id, clip.kind, clip.category)
+        for frame in clip.frames():
+            scored = frame.target != VOID
+            mask, truth = (frame.labels > 0) & scored, (frame.target > 0) & scored
+            row._add(Overlap.of(mask, truth, scored))
+            if truth.any():
+                row.boundary_f += boundary_f(mask, truth)
+        return row
+
+    def _add(self, overlap: Overlap) -> None:
+        self.hit += overlap.hit
+        self.false += overlap.false
+        self.missed += overlap.missed
+        if overlap.true:
+            self.num_sounding += 1
+            self.iou += overlap.iou
+            self.f_score += overlap.f_score()
+            self.found += overlap.marked > 0
+        else:
+            self.num_quiet += 1
+            self.alarms += overlap.marked > 0
+            self.alarm_area += overlap.marked_share
+            self.kept_empty += overlap.marked_share < EMPTY_SHARE
+
+    def absorb(self, other: ClipRow) -> None:
+        """Add the sums of another part of the same clip."""
+        for name in _SUMS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    @property
+    def mean_iou(self) -> float | None:
+        """J of this clip; None when nothing sounds in it."""
+        return self.iou / self.num_sounding if self.num_sounding else None
+
+
+_SUMS = tuple(field.name for field in fields(ClipRow))[3:]
+
+# Score → (fields whose sum is the part, fields whose sum is the whole, factor).
+_RATIOS: dict[str, tuple[tuple[str, ...], tuple[str, ...], float]] = {
+    "mean_iou": (("iou",), ("num_sounding",), 1.0),
+    "f_score": (("f_score",), ("num_sounding",), 1.0),
+    "boundary_f": (("boundary_f",), ("num_sounding",), 1.0),
+    "j_and_boundary_f": (("iou", "boundary_f"), ("num_sounding",), 0.5),
+    "dataset_iou": (("hit",), ("hit", "false", "missed"), 1.0),
+    "false_discovery_rate": (("false",), ("hit", "false"), 1.0),
+    "false_positive_area": (("alarm_area",), ("num_quiet",), 1.0),
+    "false_positive_rate": (("alarms",), ("num_quiet",), 1.0),
+    "kept_empty": (("kept_empty",), ("num_quiet",), 1.0),
+    "detection_precision": (("found",), ("found", "alarms"), 1.0),
+    "detection_recall": (("found",), ("num_sounding",), 1.0),
+}
+MEASURES = tuple(_RATIOS)
+
+
+def ratio(rows: Sequence[ClipRow], measure: str) -> Ratio:
+    """Return one of `MEASURES` as sums per clip."""
+    parts, wholes, factor = _RATIOS[measure]
+    return Ratio(factor * _column(rows, parts), _column(rows, wholes))
+
+
+def _column(rows: Sequence[ClipRow], names: tuple[str, ...]) -> NDArray[np.float64]:
+    return np.array([sum(getattr(row, name) for name in names) for row in rows], np.float64)

@@ -1,0 +1,258 @@
+"""Stored masks of every style against each other, and every way in which they can be broken."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avscli.datasets.label_files import label_palette
+from avscli.errors import DataError
+from avscli.evaluation.mask_files import open_masks, read_png
+from avscli.evaluation.mask_way import check_pairs, judged_masks, pair_clips
+from avscli.evaluation.protocols import AvsProtocol
+from avscli.masks import encode_mask
+from avscli.outputs.journal import JournalEntry
+from tests.miniatures import write_picture
+
+SIZE_HW = (12, 16)
+CLIPS = ("alpha", "beta")
+STEPS = 5
+
+
+def mask(clip: int, step: int) -> np.ndarray:
+    """A block that moves; nothing in beta's last step."""
+    drawn = np.zeros(SIZE_HW, bool)
+    if (clip, step) != (1, STEPS - 1):
+        drawn[2 + clip : 8, step : step + 6] = True
+    return drawn
+
+
+def drawn_masks() -> dict[tuple[str, int], np.ndarray]:
+    return {(name, k): mask(c, k) for c, name in enumerate(CLIPS) for k in range(STEPS)}
+
+
+def write_avsbench(root: Path) -> Path:
+    for (clip, k), drawn in drawn_masks().items():
+        write_picture(root / "violin" / clip / f"{clip}_{k + 1}.png", drawn.astype(np.uint8) * 255)
+    return root
+
+
+def write_numbered(root: Path) -> Path:
+    """DAVIS style; OpenCV cannot write palettes, so indices are grey and the header is ours."""
+    for (clip, k), drawn in drawn_masks().items():
+        write_palette_png(root / clip / f"{k + 1:05d}.png", drawn.astype(np.uint8))
+    return root
+
+
+def write_coloured(root: Path) -> Path:
+    for (clip, k), drawn in drawn_masks().items():
+        colours = label_palette(71)[drawn * 9]
+        write_picture(root / "v2" / clip / "labels_rgb" / f"{k}.png", colours)
+    return root
+
+
+def write_coco(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    images, annotations = [], []
+    for (clip, k), drawn in drawn_masks().items():
+        images.append(
+            {
+                "id": len(images) + 1,
+                "file_name": f"{clip}_{k + 1}.jpg",
+                "video_id": CLIPS.index(clip) + 1,
+                "height": SIZE_HW[0],
+                "width": SIZE_HW[1],
+                "time": k + 0.9375,
+            }
+        )
+        if drawn.any():
+            segmentation = {"size": SIZE_HW, "counts": encode_mask(drawn).counts}
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": len(images),
+                    "category_id": 1,
+                    "segmentation": segmentation,
+                }
+            )
+    videos = [{"id": i + 1, "file_name": name} for i, name in enumerate(CLIPS)]
+    path.write_text(json.dumps({"images": images, "annotations": annotations, "videos": videos}))
+    return path
+
+
+def write_runs(root: Path) -> Path:
+    """Two frames a second, so that only every other one meets the truth."""
+    for clip in CLIPS:
+        (root / clip).mkdir(parents=True)
+        lines = []
+        for frame in range(2 * STEPS):
+            drawn = mask(CLIPS.index(clip), frame // 2)
+            entry = JournalEntry(
+                frame=frame,
+                pts=frame,
+                time_seconds=frame / 2 + 0.45,
+                state="sounding" if drawn.any() else "nothing_sounds",
+                interpolated=False,
+                score=0.9,
+                audio_dbfs=-20.0,
+                flags=(),
+                masks={1: encode_mask(drawn)} if drawn.any() else {},
+            )
+            lines.append(entry.to_line() + "\n")
+        (root / clip / "frames.jsonl").write_text("".join(lines))
+    return root
+
+
+def write_palette_png(path: Path, indices: np.ndarray) -> None:
+    import av
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w", format="image2", options={"update": "1"}) as container:
+        stream = container.add_stream("png", rate=1)
+        stream.height, stream.width = indices.shape
+        stream.pix_fmt = "pal8"
+        colours = np.zeros((256, 4), np.uint8)
+        colours[:, :3], colours[:, 3] = label_palette(256), 255
+        frame = av.VideoFrame.from_ndarray((indices, colours), format="pal8")
+        container.mux(stream.encode(frame) + stream.encode(None))
+
+
+WRITERS = {
+    "avsbench": lambda root: write_avsbench(root / "gt_masks"),
+    "numbered": lambda root: write_numbered(root / "davis"),
+    "coloured": lambda root: write_coloured(root / "avss"),
+    "coco": lambda root: write_coco(root / "coco" / "masks.json"),
+    "runs": lambda root: write_runs(root / "avs_out"),
+}
+
+
+def scores_of(predicted: Path, true: Path, tolerance: float = 0.05) -> dict:
+    pairs = pair_clips(open_masks(predicted, 2), open_masks(true, 2))
+    assert check_pairs(pairs, tolerance) == len(CLIPS) * STEPS
+    protocol = AvsProtocol()
+    for clip in judged_masks(pairs, tolerance):
+        protocol.add(clip)
+    return protocol.result()
+
+
+@pytest.mark.parametrize("predicted", WRITERS)
+@pytest.mark.parametrize("true", ["avsbench", "coco"])
+def test_every_style_reads_the_same_masks(tmp_path, predicted, true):
+    result = scores_of(
+        WRITERS[predicted](tmp_path / "predicted"), WRITERS[true](tmp_path / "true"), 0.1
+    )
+    assert result["num_clips"] == 2
+    assert result["num_sounding_frames"] == 9
+    assert {name: told["value"] for name, told in result["scores"].items()} == {
+        "mean_iou": 1.0,
+        "f_score": 1.0,
+        "boundary_f": 1.0,
+        "j_and_boundary_f": 1.0,
+        "dataset_iou": 1.0,
+        "false_discovery_rate": 0.0,
+        "false_positive_area": 0.0,
+        "false_positive_rate": 0.0,
+        "kept_empty": 1.0,
+        "detection_precision": 1.0,
+        "detection_recall": 1.0,
+    }
+    assert result["coco"]["ap"] == pytest.approx(1.0)
+
+
+def break_it(kind: str, root: Path) -> Path:
+    """Break a folder of predictions and return the file that a message must name."""
+    file = root / "violin" / "beta" / "beta_3.png"
+    if kind == "missing mask":
+        file.unlink()
+    elif kind == "extra frame":
+        file = file.with_name("beta_6.png")
+        write_picture(file, np.zeros(SIZE_HW, np.uint8))
+    elif kind == "wrong size":
+        write_picture(file, np.zeros((6, 8), np.uint8))
+    elif kind == "unreadable png":
+        file.write_bytes(file.read_bytes()[:40])
+    elif kind == "not a png":
+        file.write_text("mask")
+    elif kind == "zeros and ones":
+        write_picture(file, np.eye(*SIZE_HW, dtype=np.uint8))
+    return file
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "missing mask",
+        "extra frame",
+        "wrong size",
+        "unreadable png",
+        "not a png",
+        "zeros and ones",
+    ],
+)
+def test_a_broken_folder_is_told_with_its_file(tmp_path, kind):
+    true = write_avsbench(tmp_path / "true")
+    predicted = write_avsbench(tmp_path / "predicted")
+    file = break_it(kind, predicted)
+    with pytest.raises(DataError) as caught:
+        scores_of(predicted, true)
+    assert file.name in str(caught.value)
+    assert caught.value.exit_code == 3
+
+
+def test_a_colour_beyond_the_palette_is_told_with_its_place(tmp_path):
+    picture = np.zeros((*SIZE_HW, 3), np.uint8)
+    picture[3, 4] = (1, 2, 3)
+    write_picture(tmp_path / "0.png", picture)
+    with pytest.raises(DataError, match=r"0\.png.*row 3, column 4"):
+        read_png(tmp_path / "0.png", 71)
+
+
+def test_void_of_a_palette_is_scored_nowhere(tmp_path):
+    indices = np.zeros(SIZE_HW, np.uint8)
+    indices[0], indices[1] = 255, 7
+    write_palette_png(tmp_path / "0.png", indices)
+    read = read_png(tmp_path / "0.png", 2)
+    assert read[:3, 0].tolist() == [255, 1, 0]
+
+
+def test_times_that_lie_too_far_apart_are_told_with_the_way_out(tmp_path):
+    with pytest.raises(DataError, match=r"no prediction within 0\.001 s") as caught:
+        scores_of(write_runs(tmp_path / "runs"), write_avsbench(tmp_path / "true"), 0.001)
+    assert "--tolerance" in caught.value.hint
+
+
+def test_clips_without_predictions_are_told(tmp_path):
+    true = write_avsbench(tmp_path / "true")
+    predicted = write_avsbench(tmp_path / "predicted")
+    (predicted / "violin" / "alpha").rename(predicted / "violin" / "gamma")
+    with pytest.raises(DataError, match="alpha"):
+        scores_of(predicted, true)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{", "cannot read"),
+        ('{"images": []}', "annotations"),
+        ('{"images": [], "annotations": [{"image_id": 1}]}', "segmentation"),
+        (
+            '{"images": [], "annotations": '
+            '[{"image_id": 1, "category_id": 1, "segmentation": [[1, 2]]}]}',
+            "compressed run lengths",
+        ),
+    ],
+)
+def test_a_broken_coco_file_is_told_with_its_field(tmp_path, text, told):
+    path = tmp_path / "masks.json"
+    path.write_text(text)
+    with pytest.raises(DataError, match=told) as caught:
+        open_masks(path, 2)
+    assert "masks.json" in str(caught.value)
+
+
+def test_a_folder_without_masks_is_told(tmp_path):
+    with pytest.raises(DataError, match="no masks in"):
+        open_masks(tmp_path, 2)
