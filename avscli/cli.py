@@ -11,6 +11,7 @@ import typer
 
 from avscli import __version__, console
 from avscli.commands import batch, demo, doctor, models, segment, train
+from avscli.commands import eval as eval_command
 from avscli.errors import AvscliError, ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 app.command(name="segment")(segment.segment)
 app.command(name="batch")(batch.batch)
+app.command(name="eval")(eval_command.evaluate)
 app.command(name="demo")(demo.demo)
 app.command(name="train")(train.train)
 app.command(name="doctor")(doctor.doctor)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from avscli.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Artifact = Literal["coco", "overlay", "csv"]
 DevicePrecision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -13,7 +16,11 @@ NoAudioPolicy = Literal["error", "empty"]
 ResumePolicy = Literal["auto", "off", "force"]
 Hashing = Literal["quick", "full"]
 Engine = Literal["local", "ray"]
+EvalData = Literal["avsbench-s4", "avsbench-ms3", "avsbench-avss", "avsmix", "scenes"]
+EvalSplit = Literal["train", "val", "test"]
+EvalProtocol = Literal["avs", "avsbench", "avss"]
 
+EVAL_PROTOCOLS: tuple[EvalProtocol, ...] = get_args(EvalProtocol)
 ARTIFACTS: tuple[Artifact, ...] = get_args(Artifact)
 DEFAULT_WEIGHTS = "pcmanet-mini"
 SILENCE_DBFS = -60.0
@@ -152,3 +159,59 @@ class BatchOptions:
             )
         if self.ray_address is not None and self.engine != "ray":
             raise UsageError("--ray-address needs --engine ray")
+
+
+@dataclass(frozen=True, slots=True)
+class EvalDataOptions:
+    """What ``avs eval`` runs a network over.
+
+    Attributes:
+        kind: of data set.
+        root: its folder; generated scenes need none.
+        split: which part of it.
+        pairs: table of avsmix pairs relative to the root; None takes the split's.
+        limit: the first so many samples only; None takes all.
+    """
+
+    kind: EvalData
+    root: Path | None = None
+    split: EvalSplit = "test"
+    pairs: Path | None = None
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.pairs is not None and self.kind != "avsmix":
+            raise UsageError(f"--pairs belongs to --data avsmix, not {self.kind}")
+        if self.limit is not None and self.limit < 1:
+            raise UsageError(f"--limit must be at least 1, got {self.limit}")
+
+
+@dataclass(frozen=True, slots=True)
+class EvalOptions:
+    """How ``avs eval`` scores.
+
+    Attributes:
+        protocols: one or more, in the order in which they are printed.
+        protocol_batch: clips per batch of the ``avsbench`` protocol.
+        threshold: probability at or above which a pixel is marked; None takes the weights' own.
+        counterfactual: also score the same samples with other sounds.
+        num_classes: of stored label maps; 2 takes everything above 0 as one.
+        tolerance_seconds: how far apart the times of one frame may lie.
+    """
+
+    protocols: tuple[EvalProtocol, ...] = ("avs",)
+    protocol_batch: int = 1
+    threshold: float | None = None
+    counterfactual: bool = False
+    num_classes: int = 2
+    tolerance_seconds: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.protocol_batch < 1:
+            raise UsageError(f"--protocol-batch must be at least 1, got {self.protocol_batch}")
+        if self.threshold is not None and not 0.0 < self.threshold < 1.0:
+            raise UsageError(f"--threshold must lie between 0 and 1, got {self.threshold}")
+        if not 2 <= self.num_classes <= 255:
+            raise UsageError(f"--classes counts the background: 2 … 255, got {self.num_classes}")
+        if self.tolerance_seconds < 0:
+            raise UsageError(f"--tolerance must not be negative, got {self.tolerance_seconds}")

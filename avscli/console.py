@@ -324,6 +324,40 @@ def _duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+@contextmanager
+def counting(
+    title: str, *, quiet: bool, total: int | None = None
+) -> Iterator[Callable[[int], None]]:
+    """Show how many of some items are done.
+
+    A terminal gets a live bar; anything else gets a plain line every ten seconds.
+    """
+    if quiet:
+        yield lambda _done: None
+    elif _err.is_terminal:
+        with Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=_err,
+            transient=True,
+        ) as bar:
+            task = bar.add_task(title, total=total)
+            yield lambda done: bar.update(task, completed=done)
+    else:
+        spoke = time.monotonic()
+
+        def tell(done: int) -> None:
+            nonlocal spoke
+            if time.monotonic() - spoke >= PLAIN_LINE_SECONDS:
+                spoke = time.monotonic()
+                note(f"{title}: {done}{'' if total is None else f'/{total}'} done")
+
+        yield tell
+
+
 def _plain_lines(title: str) -> Callable[[datatypes.Progress], None]:
     started = spoke = time.monotonic()
 

@@ -92,6 +92,12 @@ class OutputError(AvscliError):
     exit_code = ExitCode.BAD_OUTPUT
 
 
+class QualityGateError(AvscliError):
+    """A score that is worse than asked for."""
+
+    exit_code = ExitCode.QUALITY_GATE
+
+
 class MissingExtraError(AvscliError):
     """An optional dependency that is needed and not installed."""
 

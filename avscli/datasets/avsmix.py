@@ -108,6 +108,10 @@ class AvsMix:
 
     def pairs(self, split: Literal["val", "test"]) -> list[Pair]:
         """Return the fixed composites of one split, in file order."""
+        return self.pairs_in(self.root / f"pairs_{split}.csv")
+
+    def pairs_in(self, table: Path) -> list[Pair]:
+        """Return the composites of a table, in file order; its paths are relative to the root."""
         columns = ("pair_id", "image", "mask", "audio", "audio2", "kind", "sounding_classes")
         return [
             Pair(
@@ -119,7 +123,7 @@ class AvsMix:
                 r["audio_class"],
                 _names(r["sounding_classes"]),
             )
-            for r in _rows(self.root / f"pairs_{split}.csv", columns)
+            for r in _rows(table, columns)
         ]
 
     def target(self, indices: NDArray[np.uint8], sounding: frozenset[str]) -> NDArray[np.uint8]:

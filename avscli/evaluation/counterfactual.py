@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from avscli.datasets.avsmix import VOID, load_pair, loudest_window
-from avscli.evaluation.frames import LabelledFrame
+from avscli.datasets.avsmix import VOID, loudest_window
+from avscli.errors import DataError
+from avscli.evaluation.frames import LabelledFrame, read_pair
+from avscli.evaluation.rows import ClipRow, ratio
 from avscli.evaluation.scoring import judge
 from avscli.media.stills import read_indices, read_picture, read_waveform, resize_picture
+from avscli.metrics.bootstrap import difference_interval
 from avscli.metrics.overlap import Overlap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.random import Generator
     from numpy.typing import NDArray
 
-    from avscli.datasets.avsmix import AvsMix, Picture, Sound
+    from avscli.datasets.avsmix import AvsMix, Pair, Picture, Sound
     from avscli.devices import Runtime
+    from avscli.evaluation.clips import JudgedClip
+    from avscli.evaluation.data import Altered, Sample
 
 Split = Literal["val", "test"]
 HALF_WIDTH = 160  # pixels; a picture of avsmix is at most 320 wide
 NUM_COUPLES = 150
 _SIDE_BY_SIDE_KIND = "side_by_side"
+_MOST_DRAWS = 10_000  # of couples; some have no sound that can come from one side only
 _GREY = 128  # above and below the lower of two pictures
 
 
@@ -69,39 +75,46 @@ class SideBySideScores:
     """How well a sound chooses between two objects.
 
     Attributes:
-        num_frames: two for each couple of pictures.
+        num_frames: two for each couple of pictures; without any, the rest is None.
         mean_iou: of the masks with the objects that sound.
         wrong_covered: mean share of the other object that the mask covers; 0 is best.
         chosen: share of frames whose mask covers more of the right object than of the other.
     """
 
     num_frames: int
-    mean_iou: float
-    wrong_covered: float
-    chosen: float
+    mean_iou: float | None
+    wrong_covered: float | None
+    chosen: float | None
 
 
-def swapped_couples(data: AvsMix, split: Split, *, seed: int = 0) -> Iterator[SwappedCouple]:
+def swapped_couples(
+    data: AvsMix, split: Split, *, pairs: Sequence[Pair] | None = None, seed: int = 0
+) -> Iterator[SwappedCouple]:
     """Read every sounding pair of a split, and again with a sound of a class that is not visible.
 
     Args:
         data: a copy of avsmix.
-        split: pairs and sounds come from it.
+        split: sounds come from it.
+        pairs: those to read; None takes the split's.
         seed: decides the swapped sounds.
+
+    Raises:
+        DataError: a pair's picture is not of the split.
     """
     rng = np.random.default_rng(seed)
     sounds = _with_source(data, split)
     classes = {picture.image: picture.classes for picture in data.pictures(split)}
-    for pair in data.pairs(split):
+    for pair in data.pairs(split) if pairs is None else pairs:
         if not pair.sounding:
             continue
+        if pair.image not in classes:
+            raise DataError(
+                f"pair {pair.pair_id}: {pair.image} is not in images.csv as split {split!r}"
+            )
         absent = [s for s in sounds if not s.visual_classes & classes[pair.image]]
-        picture, window, target = load_pair(data, pair)
+        right = read_pair(data, pair)
         swapped = _window_of(_choose(absent, rng))
-        yield SwappedCouple(
-            LabelledFrame(picture, window, target, pair.kind),
-            LabelledFrame(picture, swapped, target, "swapped"),
-        )
+        yield SwappedCouple(right, replace(right, window=swapped))
 
 
 def score_swapped(
@@ -121,6 +134,39 @@ def score_swapped(
         swapped += int((judge(runtime, couple.swapped, threshold).mask & scored).sum())
         num_frames += 1
     return SwapScores(num_frames, 1.0 - swapped / right if right else float("nan"))
+
+
+def score_altered(
+    altered: Iterable[Altered], judge_sample: Callable[[Sample], JudgedClip]
+) -> dict[str, object]:
+    """Score samples and the same with other sounds, by what was done to the sound.
+
+    Returns:
+        Per change: how many samples it was made on, mean IoU before and after, the difference
+        with its interval, and the share of the marked area that went away.
+    """
+    rows: dict[str, list[tuple[ClipRow, ClipRow]]] = {}
+    for item in altered:
+        right = ClipRow.of(judge_sample(item.right))
+        for change, sample in item.others.items():
+            rows.setdefault(change, []).append((right, ClipRow.of(judge_sample(sample))))
+    return {change: _change(pairs) for change, pairs in rows.items()}
+
+
+def _change(pairs: list[tuple[ClipRow, ClipRow]]) -> dict[str, object]:
+    before, after = ([pair[i] for pair in pairs] for i in (0, 1))
+    ious = [ratio(rows, "mean_iou") for rows in (before, after)]
+    areas = [sum(row.hit + row.false for row in rows) for rows in (before, after)]
+    values = [iou.value for iou in ious]
+    known = values[0] is not None and values[1] is not None
+    return {
+        "num_clips": len(pairs),
+        "mean_iou_before": values[0],
+        "mean_iou_after": values[1],
+        "mean_iou_change": (values[1] or 0.0) - (values[0] or 0.0) if known else None,
+        "interval": difference_interval(*ious),
+        "area_gone": 1.0 - areas[1] / areas[0] if areas[0] else None,
+    }
 
 
 def side_by_side(
@@ -173,7 +219,7 @@ def score_side_by_side(
         ious.append(right.iou)
         wrong.append(covered)
         chosen.append(right.hit / max(1, right.true) > covered)
-    mean = [float(np.mean(values)) if values else float("nan") for values in (ious, wrong, chosen)]
+    mean = [float(np.mean(values)) if values else None for values in (ious, wrong, chosen)]
     return SideBySideScores(len(ious), *mean)
 
 
@@ -181,7 +227,9 @@ def _couples(
     pictures: Sequence[Picture], sounds: Sequence[Sound], rng: Generator
 ) -> Iterator[tuple[Picture, Picture]]:
     """Draw couples of different classes, each with a sound that cannot come from the other."""
-    while True:
+    if len({picture.classes for picture in pictures}) < 2:
+        return
+    for _ in range(_MOST_DRAWS):
         left = pictures[int(rng.integers(len(pictures)))]
         others = [p for p in pictures if p.classes != left.classes]
         right = others[int(rng.integers(len(others)))]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from avscli.datasets.avsmix import AvsMix
+    from avscli.datasets.avsmix import AvsMix, Pair
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,10 +42,14 @@ class LabelledFrame:
 
 def avsmix_frames(data: AvsMix, split: Literal["val", "test"]) -> Iterator[LabelledFrame]:
     """Read the fixed pairs of a split in file order."""
-    for pair in data.pairs(split):
-        picture, window, target = load_pair(data, pair)
-        only = next(iter(pair.sounding)) if len(pair.sounding) == 1 else None
-        yield LabelledFrame(picture, window, target, pair.kind, only, pair.pair_id)
+    return (read_pair(data, pair) for pair in data.pairs(split))
+
+
+def read_pair(data: AvsMix, pair: Pair) -> LabelledFrame:
+    """Read a fixed pair of avsmix."""
+    picture, window, target = load_pair(data, pair)
+    only = next(iter(pair.sounding)) if len(pair.sounding) == 1 else None
+    return LabelledFrame(picture, window, target, pair.kind, only, pair.pair_id)
 
 
 def scene_frames(

@@ -271,10 +271,13 @@ def read_png(path: Path, num_classes: int) -> LabelMap:
     try:
         if colour_type == _PALETTE:
             indices = read_indices(path)
-            return np.where(indices == VOID, np.uint8(VOID), (indices > 0).astype(np.uint8))
-        return (read_picture(path).max(axis=2) > 0).astype(np.uint8)
+            labels: LabelMap = (indices > 0).astype(np.uint8)
+            labels[indices == VOID] = VOID
+            return labels
+        marked: LabelMap = (read_picture(path).max(axis=2) > 0).astype(np.uint8)
     except MediaError as err:
         raise DataError(f"mask {path} is damaged or no picture: {err}") from err
+    return marked
 
 
 def _colour_type(path: Path) -> int:

@@ -47,7 +47,7 @@ def outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _grown(outlined: NDArray[np.bool_], disk: NDArray[np.uint8]) -> NDArray[np.bool_]:
     grown = cv2.dilate(outlined.view(np.uint8), disk, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    return np.asarray(grown, np.uint8).view(np.bool_)
+    return np.asarray(grown, np.uint8) > 0
 
 
 @cache

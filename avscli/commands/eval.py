@@ -1,0 +1,189 @@
+"""``avs eval``: how good are masks, a network's or stored ones?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from avscli import console
+from avscli.commands import _options as shared
+from avscli.config import (
+    DEFAULT_WEIGHTS,
+    EVAL_PROTOCOLS,
+    EvalData,
+    EvalDataOptions,
+    EvalOptions,
+    EvalProtocol,
+    EvalSplit,
+    SegmentOptions,
+)
+from avscli.errors import UsageError
+
+if TYPE_CHECKING:
+    from avscli.evaluation.report import EvaluationReport
+
+
+def evaluate(
+    predicted: Annotated[
+        Path | None, typer.Option("--pred", help="Masks: a run, runs, COCO .json, or PNGs.")
+    ] = None,
+    true: Annotated[
+        Path | None, typer.Option("--gt", help="Truth for --pred: COCO .json, PNGs, or runs.")
+    ] = None,
+    data: Annotated[
+        EvalData | None, typer.Option("--data", help="Run a network over a data set of this kind.")
+    ] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
+    split: Annotated[EvalSplit, typer.Option(help="Part of the data set.")] = "test",
+    pairs: Annotated[
+        Path | None, typer.Option(help="Table of avsmix pairs, relative to --root.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="The first so many samples only.")] = None,
+    weights: shared.WeightsOption = DEFAULT_WEIGHTS,
+    device: shared.DeviceOption = "auto",
+    precision: shared.PrecisionOption = "auto",
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="Probability that marks a pixel; default: the weights' own."),
+    ] = None,
+    protocol: Annotated[
+        str, typer.Option(metavar="LIST", help="How to score: avs, avsbench, avss.")
+    ] = "avs",
+    protocol_batch: Annotated[
+        int, typer.Option(help="Clips per batch of avsbench; its numbers depend on it.")
+    ] = 1,
+    classes: Annotated[
+        int, typer.Option(help="Classes of stored label maps with background; 2: marked or not.")
+    ] = 2,
+    tolerance: Annotated[
+        float, typer.Option(help="Seconds by which times of one stored frame may differ.")
+    ] = 0.05,
+    counterfactual: Annotated[
+        bool, typer.Option("--counterfactual", help="Also with the sound muted, swapped, shifted.")
+    ] = False,
+    compare: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(metavar="A.json B.json", help="Only compare two eval.json of the same clips."),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for eval.json, eval.csv, eval.html.")
+    ] = Path("avs_eval"),
+    min_miou: Annotated[
+        float | None, typer.Option("--min-miou", help="Exit 9 below this mean IoU.")
+    ] = None,
+    min_f: Annotated[float | None, typer.Option("--min-f", help="Exit 9 below this F.")] = None,
+    min_boundary_f: Annotated[
+        float | None, typer.Option(help="Exit 9 below this boundary F.")
+    ] = None,
+    min_kept_empty: Annotated[
+        float | None, typer.Option(help="Exit 9 if fewer quiet frames are kept empty.")
+    ] = None,
+    overwrite: shared.OverwriteOption = False,
+    as_json: shared.JsonOption = False,
+    quiet: shared.QuietOption = False,
+) -> None:
+    """Score masks against truth, or a network on a data set.
+
+    avs eval --pred avs_out --gt masks/, or avs eval --data avsmix --root DIR: writes a table,
+    OUTPUT/eval.json, eval.csv and eval.html.
+    """
+    from avscli.evaluation import report as reports
+
+    if compare is not None:
+        _compare(compare, as_json=as_json)
+        return
+    options = EvalOptions(
+        parse_protocols(protocol), protocol_batch, threshold, counterfactual, classes, tolerance
+    )
+    reports.refuse_existing(output, overwrite=overwrite)
+    if data is None:
+        report = _masks(predicted, true, options, quiet=quiet)
+    else:
+        if predicted is not None or true is not None:
+            raise UsageError("--data runs a network; --pred and --gt score stored masks: choose")
+        source = EvalDataOptions(data, root, split, pairs, limit)
+        segment_options = SegmentOptions(threshold=threshold, device=device, precision=precision)
+        report = _network(source, options, weights, segment_options, quiet=quiet)
+    reports.write_report(report, output)
+    _show(report, output, as_json=as_json)
+    reports.require_gates(
+        report.scores,
+        {
+            "mean_iou": min_miou,
+            "f_score": min_f,
+            "boundary_f": min_boundary_f,
+            "kept_empty": min_kept_empty,
+        },
+    )
+
+
+def parse_protocols(text: str) -> tuple[EvalProtocol, ...]:
+    """Read a comma-separated choice of protocols.
+
+    >>> parse_protocols("avs,avsbench")
+    ('avs', 'avsbench')
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in EVAL_PROTOCOLS]
+    if unknown or not names:
+        raise UsageError(f"--protocol {text!r} is not made of: {', '.join(EVAL_PROTOCOLS)}")
+    return tuple(name for name in EVAL_PROTOCOLS if name in names)
+
+
+def _masks(
+    predicted: Path | None, true: Path | None, options: EvalOptions, *, quiet: bool
+) -> EvaluationReport:
+    from avscli.evaluation.run import evaluate_masks
+
+    if predicted is None or true is None:
+        raise UsageError(
+            "nothing to score: give --pred and --gt, or --data",
+            hint="avs eval --pred avs_out --gt masks/, or avs eval --data avsmix --root DIR",
+        )
+    if options.counterfactual:
+        raise UsageError("--counterfactual needs a network: use --data")
+    with console.counting("eval", quiet=quiet) as on_progress:
+        return evaluate_masks(predicted, true, options, on_progress)
+
+
+def _network(
+    source: EvalDataOptions,
+    options: EvalOptions,
+    weights: str,
+    run: SegmentOptions,
+    *,
+    quiet: bool,
+) -> EvaluationReport:
+    from avscli.evaluation.data import open_data
+    from avscli.evaluation.run import evaluate_network
+    from avscli.pipeline import open_runtime
+
+    data = open_data(source)
+    runtime = open_runtime(weights, run, console.warn)
+    with console.counting("eval", quiet=quiet, total=data.num_samples) as on_progress:
+        return evaluate_network(runtime, data, options, on_progress)
+
+
+def _compare(files: tuple[Path, Path], *, as_json: bool) -> None:
+    from avscli.evaluation.compare import compare
+    from avscli.evaluation.table import compared_rows
+
+    told = compare(*files)
+    if as_json:
+        console.result_json(told)
+    else:
+        columns = ("score", "first", "second", "difference", "95 % interval")
+        title = f"{files[1]} against {files[0]}, {told['num_clips']} clips"
+        console.table(title, columns, compared_rows(told))
+
+
+def _show(report: EvaluationReport, output: Path, *, as_json: bool) -> None:
+    from avscli.evaluation.table import COLUMNS, rows_of
+
+    if as_json:
+        console.result_json(report.to_json())
+    else:
+        console.table("avs eval", COLUMNS, rows_of(report))
+        console.result(str(output))

@@ -1,0 +1,182 @@
+"""Data sets to run a network over, each as samples and as samples with altered sound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+
+from avscli.audio.log_mel import window_log_mel
+from avscli.datasets.avsbench import AVSBENCH_KINDS, AVSS_CLASSES, AvsBench
+from avscli.datasets.avsmix import AvsMix
+from avscli.datasets.labelled import LabelledClip
+from avscli.datasets.scene_timeline import random_voice
+from avscli.datasets.scenes import KINDS, TEST_SEEDS, sample_scene_frame
+from avscli.datatypes import WINDOW_SAMPLES
+from avscli.errors import UsageError
+from avscli.evaluation.counterfactual import side_by_side, swapped_couples
+from avscli.evaluation.frames import LabelledFrame, read_pair, scene_frames
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from avscli.config import EvalDataOptions
+    from avscli.datasets.avsmix import Pair
+    from avscli.evaluation.counterfactual import SideBySide
+
+Sample = LabelledFrame | LabelledClip
+NUM_SCENES = 500
+SHIFT_STEPS = 2  # one second each
+_AVSS_STEPS = 10  # the published evaluation pads every clip to that
+
+
+class Altered(NamedTuple):
+    """A sample, and the same with other sounds.
+
+    Attributes:
+        right: as it is.
+        others: by what was done to the sound: ``muted``, ``swapped``, ``shifted``.
+    """
+
+    right: Sample
+    others: dict[str, Sample]
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """What a network is evaluated on; samples are read when asked for.
+
+    Attributes:
+        facts: what it is, for the report.
+        num_samples: how many there are.
+        samples: reads them one by one.
+        altered: reads the sounding ones with other sounds.
+        side_by_side: couples of pictures in one frame; None where the set has no single pictures.
+        class_names: by label, background first; empty for one kind of mask.
+    """
+
+    facts: dict[str, object]
+    num_samples: int
+    samples: Callable[[], Iterable[Sample]]
+    altered: Callable[[], Iterable[Altered]]
+    side_by_side: Callable[[], Iterable[SideBySide]] | None = None
+    class_names: tuple[str, ...] = ()
+
+
+def open_data(options: EvalDataOptions) -> DataSet:
+    """Open a data set.
+
+    Raises:
+        DataError: it is not as its format says.
+        UsageError: options that this kind has no use for, or needs.
+    """
+    if options.kind == "scenes":
+        return _scenes(NUM_SCENES if options.limit is None else options.limit)
+    if options.root is None:
+        raise UsageError(f"--data {options.kind} needs --root DIR")
+    if options.kind == "avsmix":
+        return _avsmix(options, options.root)
+    return _avsbench(options, options.root)
+
+
+def _avsmix(options: EvalDataOptions, root: Path) -> DataSet:
+    split = options.split
+    if split == "train":
+        raise UsageError("avsmix has fixed pairs for --split val and test only")
+    data = AvsMix.open(root)
+    table = root / (options.pairs or f"pairs_{split}.csv")
+    pairs = data.pairs_in(table)[: options.limit]
+    return DataSet(
+        facts={"kind": "avsmix", "split": split, "pairs": table.name, "truth": "masks by class"},
+        num_samples=len(pairs),
+        samples=lambda: (read_pair(data, pair) for pair in pairs),
+        altered=partial(_altered_pairs, data, split, pairs),
+        side_by_side=partial(side_by_side, data, split),
+    )
+
+
+def _altered_pairs(
+    data: AvsMix, split: Literal["val", "test"], pairs: Sequence[Pair]
+) -> Iterator[Altered]:
+    for right, swapped in swapped_couples(data, split, pairs=pairs):
+        yield Altered(right, {"muted": _muted(right), "swapped": swapped})
+
+
+def _scenes(count: int) -> DataSet:
+    return DataSet(
+        facts={"kind": "scenes", "split": "test seeds", "truth": "drawn"},
+        num_samples=count,
+        samples=partial(scene_frames, count),
+        altered=partial(_altered_scenes, count),
+    )
+
+
+def _altered_scenes(count: int) -> Iterator[Altered]:
+    seeds = islice(TEST_SEEDS, count)
+    for seed, right in zip(seeds, scene_frames(count), strict=True):
+        if not (right.target == 1).any():
+            continue
+        shown = sample_scene_frame(seed, right.target.shape).shown
+        absent = [kind for index, kind in enumerate(KINDS, start=1) if not (shown == index).any()]
+        rng = np.random.default_rng(seed)
+        track = np.zeros(WINDOW_SAMPLES)
+        random_voice(rng, absent[int(rng.integers(len(absent)))]).add_to(track, 0, WINDOW_SAMPLES)
+        window = (track / max(1.0, float(np.abs(track).max()))).astype(np.float32)
+        yield Altered(right, {"muted": _muted(right), "swapped": replace(right, window=window)})
+
+
+def _avsbench(options: EvalDataOptions, root: Path) -> DataSet:
+    kind = next(kind for kind in AVSBENCH_KINDS if kind == options.kind)
+    data = AvsBench.open(kind, root)
+    files = data.files(options.split)[: options.limit]
+    is_semantic = data.num_classes > 1
+
+    def samples() -> Iterator[LabelledClip]:
+        for each in files:
+            clip = data.read(each)
+            yield clip.padded_to(_AVSS_STEPS) if is_semantic else clip
+
+    return DataSet(
+        facts={
+            "kind": kind,
+            "split": options.split,
+            "truth": files[0].labels[0].parent.name
+            if is_semantic and files[0].labels[0]
+            else "gt_masks",
+        },
+        num_samples=len(files),
+        samples=samples,
+        altered=lambda: _altered_clips(samples()),
+        class_names=AVSS_CLASSES if is_semantic else (),
+    )
+
+
+def _altered_clips(clips: Iterable[LabelledClip]) -> Iterator[Altered]:
+    """Yield clips muted, shifted, and with the sound of the clip before if of another class."""
+    silence = window_log_mel(np.zeros((1, WINDOW_SAMPLES), np.float32)).numpy()
+    donor: LabelledClip | None = None
+    for clip in clips:
+        others: dict[str, Sample] = {
+            "muted": replace(clip, log_mel=np.repeat(silence, len(clip.log_mel), axis=0)),
+            "shifted": replace(clip, log_mel=_shifted(clip)),
+        }
+        if donor is not None and (clip.category is None or donor.category != clip.category):
+            steps = np.arange(len(clip.log_mel)) % int(donor.valid.sum())
+            others["swapped"] = replace(clip, log_mel=donor.log_mel[steps])
+        yield Altered(clip, others)
+        donor = clip
+
+
+def _shifted(clip: LabelledClip) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    """Return the log-mel later by two steps, what falls off the end coming first."""
+    log_mel = clip.log_mel.copy()
+    log_mel[clip.valid] = np.roll(clip.log_mel[clip.valid], SHIFT_STEPS, axis=0)
+    return log_mel
+
+
+def _muted(frame: LabelledFrame) -> LabelledFrame:
+    return replace(frame, window=np.zeros_like(frame.window))

@@ -1,0 +1,139 @@
+"""What an evaluation leaves behind: eval.json, eval.csv, eval.html, and whether gates hold."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from avscli.errors import OutputError, QualityGateError
+from avscli.evaluation.page import render
+from avscli.outputs.disk import output_errors, write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from avscli.evaluation.gallery import WorstClip
+    from avscli.evaluation.protocols import Json
+
+SCHEMA = "avs-eval-1"
+JSON_NAME, CSV_NAME, PAGE_NAME = "eval.json", "eval.csv", "eval.html"
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationReport:
+    """Everything about one evaluation.
+
+    Attributes:
+        date_created: ISO 8601, UTC.
+        tool: program and version.
+        way: ``network`` over a data set, or stored ``masks``.
+        data: what was scored: kind, split, source of the truth, sizes.
+        checkpoint: name, hash and input of the weights; None for stored masks.
+        options: as given, the threshold resolved.
+        device: where the network ran.
+        protocols: results of the protocols asked for, by name.
+        scores: result of our own protocol, asked for or not.
+        counterfactual: scores with other sounds, when asked for.
+        clips: one row of sums per clip.
+        worst: the clips with the least IoU, with pictures; in eval.html only.
+        seconds: wall time in all, in the network and in scoring; the latter two overlap.
+    """
+
+    date_created: str
+    tool: str
+    way: str
+    data: Mapping[str, object]
+    checkpoint: Mapping[str, object] | None
+    options: Mapping[str, object]
+    device: Mapping[str, object] | None
+    protocols: Mapping[str, Json]
+    scores: Json
+    counterfactual: Json | None
+    clips: Sequence[Mapping[str, object]]
+    worst: Sequence[WorstClip]
+    seconds: Mapping[str, float]
+
+    def to_json(self) -> Json:
+        """Return what eval.json holds."""
+        left_out = {"worst", "scores"}
+        fields = [f.name for f in dataclasses.fields(self) if f.name not in left_out]
+        return {"schema": SCHEMA} | {name: getattr(self, name) for name in fields}
+
+
+def report_time() -> str:
+    """Return the time of a report, ISO 8601 in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def refuse_existing(folder: Path, *, overwrite: bool) -> None:
+    """Check before any work that the results may be written.
+
+    Raises:
+        OutputError: results are there and may not be replaced.
+    """
+    if not overwrite and (folder / JSON_NAME).exists():
+        raise OutputError(
+            f"{folder / JSON_NAME} exists already",
+            hint="replace it with --overwrite, or choose another folder with -o",
+        )
+
+
+def write_report(report: EvaluationReport, folder: Path) -> None:
+    """Write eval.json, eval.csv and eval.html, each whole or not at all.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    with output_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / CSV_NAME, _csv(report))
+    write_atomically(folder / PAGE_NAME, render(report))
+    text = json.dumps(report.to_json(), indent=1, allow_nan=False)
+    write_atomically(folder / JSON_NAME, text + "\n")
+
+
+def require_gates(scores: Json, minima: Mapping[str, float | None]) -> None:
+    """Compare scores of our protocol with what they must reach.
+
+    Args:
+        scores: result of our protocol.
+        minima: smallest value by name of the score; None asks for nothing.
+
+    Raises:
+        QualityGateError: naming every score that is worse or unknown.
+    """
+    missed = []
+    for name, least in minima.items():
+        if least is None:
+            continue
+        value = _value(scores, name)
+        if value is None or value < least:
+            told = "unknown" if value is None else f"{value:.4f}"
+            missed.append(f"{name} is {told}, asked for at least {least}")
+    if missed:
+        raise QualityGateError("quality gate: " + "; ".join(missed))
+
+
+def _value(scores: Json, name: str) -> float | None:
+    ratios = scores["scores"]
+    told = ratios[name]["value"] if isinstance(ratios, dict) and name in ratios else scores[name]
+    return told if isinstance(told, float) else None
+
+
+def _csv(report: EvaluationReport) -> str:
+    text = io.StringIO()
+    if report.clips:
+        columns = [*report.clips[0], "mean_iou"]
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        for row in report.clips:
+            frames, iou = row["num_sounding"], row["iou"]
+            known = isinstance(frames, int) and isinstance(iou, float) and frames > 0
+            writer.writerow({**row, "mean_iou": iou / frames if known else ""})  # type: ignore[operator]
+    return text.getvalue()

@@ -1,0 +1,111 @@
+"""The numbers of a report as rows of text, for the terminal and the page alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from avscli.evaluation.protocols import Json
+    from avscli.evaluation.report import EvaluationReport
+
+COLUMNS = ("protocol", "score", "value", "95 % interval")
+_LABELS = {
+    "mean_iou": "J: mean IoU where something sounds",
+    "f_score": "F (β² = 0.3) at the threshold",
+    "boundary_f": "boundary F",
+    "j_and_boundary_f": "mean of J and boundary F",
+    "dataset_iou": "IoU over all pixels of the set",
+    "false_discovery_rate": "false discovery rate of pixels",
+    "false_positive_area": "marked area where nothing sounds",
+    "false_positive_rate": "frames marked where nothing sounds",
+    "kept_empty": "… of which less than 1 % is marked",
+    "detection_precision": "told to sound: precision",
+    "detection_recall": "told to sound: recall",
+}
+_PLAIN = {
+    "f_max": "largest F over one threshold for all",
+    "detection_auc": "told to sound: area under ROC",
+    "expected_calibration_error": "calibration error of pixels",
+    "frame_calibration_error": "calibration error of frames",
+    "dataset_mean_iou": "mean IoU of classes over the set",
+    "mean_false_discovery_rate": "mean false discovery rate of classes",
+}
+
+
+def rows_of(report: EvaluationReport) -> list[tuple[str, str, str, str]]:
+    """Return one row per score: protocol, score, value, interval."""
+    rows: list[tuple[str, str, str, str]] = []
+    for name, result in report.protocols.items():
+        rows += _ours(result) if name == "avs" else _published(name, result)
+    for change, told in (report.counterfactual or {}).items():
+        rows += _changed(change, told if isinstance(told, dict) else {})
+    return rows
+
+
+def number(value: object) -> str:
+    """Write a score; – when there is none.
+
+    >>> number(0.12345), number(None), number(12)
+    ('0.1235', '–', '12')
+    """
+    return "–" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def between(interval: object) -> str:
+    """Write an interval; nothing when there is none."""
+    if not isinstance(interval, tuple | list) or interval[0] is None:
+        return ""
+    return f"{interval[0]:.4f} … {interval[1]:.4f}"
+
+
+def _ours(result: Json) -> Iterator[tuple[str, str, str, str]]:
+    scores = result["scores"]
+    assert isinstance(scores, dict)
+    for name, label in _LABELS.items():
+        yield "avs", label, number(scores[name]["value"]), between(scores[name]["interval"])
+    for name, label in _PLAIN.items():
+        if result.get(name) is not None:
+            yield "avs", label, number(result[name]), ""
+    coco = result["coco"]
+    if isinstance(coco, dict):
+        yield "avs", "COCO mask AP", number(coco["ap"]), ""
+    for part in ("per_kind", "per_category"):
+        groups = result[part]
+        for name, told in groups.items() if isinstance(groups, dict) else ():
+            if told["mean_iou"] is not None:
+                yield "avs", f"J, {name} ({told['num_clips']} clips)", number(told["mean_iou"]), ""
+            if part == "per_kind" and told["kept_empty"] is not None:
+                label = f"kept empty, {name} ({told['num_clips']} clips)"
+                yield "avs", label, number(told["kept_empty"]), ""
+
+
+def _published(name: str, result: Json) -> Iterator[tuple[str, str, str, str]]:
+    for score, value in result.items():
+        yield name, score.replace("_", " "), number(value), ""
+
+
+def _changed(change: str, told: Json) -> Iterator[tuple[str, str, str, str]]:
+    name = change.replace("_", " ")
+    for score, value in told.items():
+        if score == "interval":
+            continue
+        interval = told.get("interval") if score == "mean_iou_change" else None
+        yield name, score.replace("_", " "), number(value), between(interval)
+
+
+def compared_rows(told: Json) -> list[tuple[str, str, str, str, str]]:
+    """Return one row per score of `avscli.evaluation.compare.compare`."""
+    scores = told["scores"]
+    assert isinstance(scores, dict)
+    return [
+        (
+            _LABELS[name],
+            number(row["first"]),
+            number(row["second"]),
+            number(row["difference"]),
+            between(row["interval"]),
+        )
+        for name, row in scores.items()
+    ]
