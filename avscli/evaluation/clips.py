@@ -50,6 +50,7 @@ class JudgedClip:
         labelled: [T] bool; the other steps are padding or have no truth.
         scores: [T] float, how sure it is that anything sounds in each step.
         pictures: [T, H, W, 3] uint8 RGB; None when only masks are at hand.
+        continues: this is a later part of the clip before.
     """
 
     clip_id: str
@@ -62,6 +63,7 @@ class JudgedClip:
     labelled: NDArray[np.bool_]
     scores: NDArray[np.float64]
     pictures: NDArray[np.uint8] | None = None
+    continues: bool = False
 
     def frames(self) -> Iterator[JudgedFrame]:
         """Yield the labelled steps."""
@@ -80,6 +82,8 @@ def clip_of_masks(
     labels: NDArray[np.uint8],
     targets: NDArray[np.uint8],
     scores: NDArray[np.float64] | None = None,
+    *,
+    continues: bool = False,
 ) -> JudgedClip:
     """Return stored masks as if a network had been perfectly sure of them.
 
@@ -88,6 +92,7 @@ def clip_of_masks(
         labels: [T, H, W] uint8 predicted class, 0 for none.
         targets: [T, H, W] uint8 true class, 255 void.
         scores: [T] how sure each step was that anything sounds; None takes the marked share.
+        continues: this is a later part of the clip before.
     """
     marked = labels > 0
     return JudgedClip(
@@ -100,4 +105,5 @@ def clip_of_masks(
         targets=targets,
         labelled=np.ones(len(labels), np.bool_),
         scores=marked.mean(axis=(1, 2)) if scores is None else scores,
+        continues=continues,
     )

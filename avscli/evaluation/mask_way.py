@@ -73,10 +73,13 @@ def judged_masks(pairs: Sequence[ClipPair], tolerance_seconds: float) -> Iterato
     for pair in pairs:
         matched = _matched(pair, tolerance_seconds)
         for first in range(0, len(matched), FRAMES_AT_ONCE):
-            yield _judged(pair.true.clip_id, matched[first : first + FRAMES_AT_ONCE])
+            part = matched[first : first + FRAMES_AT_ONCE]
+            yield _judged(pair.true.clip_id, part, continues=first > 0)
 
 
-def _judged(clip_id: str, matched: Sequence[tuple[StoredFrame, StoredFrame]]) -> JudgedClip:
+def _judged(
+    clip_id: str, matched: Sequence[tuple[StoredFrame, StoredFrame]], *, continues: bool
+) -> JudgedClip:
     labels: list[LabelMap] = []
     targets: list[LabelMap] = []
     for predicted, true in matched:
@@ -102,6 +105,7 @@ def _judged(clip_id: str, matched: Sequence[tuple[StoredFrame, StoredFrame]]) ->
         np.stack(labels),
         np.stack(targets),
         np.array(known) if len(known) == len(scores) else None,
+        continues=continues,
     )
 
 

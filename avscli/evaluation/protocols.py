@@ -59,7 +59,7 @@ class AvsProtocol:
     def add(self, clip: JudgedClip) -> None:
         """Add one clip, or the next part of the last one."""
         row = ClipRow.of(clip)
-        if self.rows and self.rows[-1].clip_id == row.clip_id:
+        if clip.continues:
             self.rows[-1].absorb(row)
         else:
             self.rows.append(row)

@@ -42,7 +42,9 @@ def boundary_f(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
 def outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return [H, W] bool: pixels that differ from the one to the right, below, or below right."""
     padded = np.pad(mask, ((0, 1), (0, 1)), mode="edge")
-    return (mask != padded[:-1, 1:]) | (mask != padded[1:, :-1]) | (mask != padded[1:, 1:])
+    beside, below, diagonal = padded[:-1, 1:], padded[1:, :-1], padded[1:, 1:]
+    differs: NDArray[np.bool_] = (mask != beside) | (mask != below) | (mask != diagonal)
+    return differs
 
 
 def _grown(outlined: NDArray[np.bool_], disk: NDArray[np.uint8]) -> NDArray[np.bool_]:
