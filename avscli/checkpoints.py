@@ -7,12 +7,8 @@ and the logits it must give, so that any machine can check itself.
 
 from __future__ import annotations
 
-import difflib
-import hashlib
 import json
-import tomllib
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,9 +17,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from avscli.datatypes import CheckpointInfo, NetworkInput, NetworkSpec
-from avscli.errors import CheckpointMismatchError, OutputError, UnknownNetworkError, WeightsError
+from avscli.errors import CheckpointMismatchError, OutputError, WeightsError
 from avscli.networks.registry import build_network
 from avscli.networks.state_dicts import load_strictly
+from avscli.shipped import find_checkpoint, list_shipped, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,18 +35,6 @@ _METADATA_KEY = "avscli"
 
 
 @dataclass(frozen=True, slots=True)
-class ShippedCheckpoint:
-    """One entry of ``weights/index.toml``."""
-
-    name: str
-    file: str
-    sha256: str
-    num_bytes: int
-    licence: str
-    summary: str
-
-
-@dataclass(frozen=True, slots=True)
 class Verification:
     """What `verify` found out about one checkpoint on this machine."""
 
@@ -57,50 +42,6 @@ class Verification:
     sha256_matches: bool
     max_logit_difference: float
     passed: bool
-
-
-def weights_folder() -> Path:
-    """Return the folder of shipped weights: inside the wheel, or beside the package."""
-    packaged = Path(str(resources.files("avscli") / "_weights"))
-    return packaged if packaged.is_dir() else packaged.parent.parent / "weights"
-
-
-def list_shipped() -> list[ShippedCheckpoint]:
-    """Return the shipped checkpoints in index order.
-
-    Raises:
-        WeightsError: the index is missing or malformed.
-    """
-    path = weights_folder() / "index.toml"
-    try:
-        index = tomllib.loads(path.read_text(encoding="utf-8"))
-        return [ShippedCheckpoint(name=name, **entry) for name, entry in index.items()]
-    except (OSError, tomllib.TOMLDecodeError, TypeError) as err:
-        raise WeightsError(
-            f"cannot read the index of shipped weights {path}: {err}",
-            hint="reinstall avscli",
-        ) from err
-
-
-def find_checkpoint(name_or_path: str) -> Path:
-    """Return the file of a shipped name or of a path.
-
-    Raises:
-        UnknownNetworkError: neither a shipped name nor an existing file.
-    """
-    path = Path(name_or_path)
-    if path.suffix == ".safetensors" or path.is_file():
-        if path.is_file():
-            return path
-        raise UnknownNetworkError(f"no checkpoint file {path}", hint="see: avs models list")
-    shipped = {entry.name: entry for entry in list_shipped()}
-    if name_or_path not in shipped:
-        close = difflib.get_close_matches(name_or_path, shipped) or sorted(shipped)
-        raise UnknownNetworkError(
-            f"no weights named {name_or_path!r}",
-            hint=f"known: {', '.join(close)}; or give the path of a .safetensors file",
-        )
-    return weights_folder() / shipped[name_or_path].file
 
 
 def read_info(path: Path) -> CheckpointInfo:
@@ -272,12 +213,6 @@ def require_verified(name_or_path: str, device: str = "cpu") -> Verification:
             f"differ by {verification.max_logit_difference:.1e}, allowed {GOLDEN_TOLERANCE:.0e}"
         )
     return verification
-
-
-def sha256_of(path: Path) -> str:
-    """Return a file's sha256 as 64 hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _shipped_sha256(name_or_path: str) -> str | None:

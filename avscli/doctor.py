@@ -10,17 +10,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from avscli import __version__
-from avscli.checkpoints import (
-    find_checkpoint,
-    list_shipped,
-    load_network,
-    read_golden,
-    require_verified,
-)
+from avscli.checkpoints import load_network, read_golden, require_verified
 from avscli.config import DEFAULT_WEIGHTS
 from avscli.devices import choose_device, start
 from avscli.errors import AvscliError, MissingExtraError, OutputError
 from avscli.media.capabilities import available_encoders, library_versions, program
+from avscli.shipped import find_checkpoint, list_shipped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avscli import __version__
-from avscli.checkpoints import find_checkpoint, load_network, read_golden, sha256_of
+from avscli.checkpoints import load_network, read_golden
 from avscli.config import DEFAULT_WEIGHTS, SegmentOptions
 from avscli.devices import Runtime, choose_device, start
 from avscli.errors import UsageError, WeightsError
@@ -30,6 +30,7 @@ from avscli.outputs.run_record import RUN_RECORD_NAME, write_run_record
 from avscli.postprocess import finish, in_time_order, split_steps
 from avscli.preprocess import prepare
 from avscli.report_builder import ReportBuilder
+from avscli.shipped import find_checkpoint, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator

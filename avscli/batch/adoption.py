@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avscli.batch.jobs import Job, JobResult, options_from_json
-from avscli.checkpoints import sha256_of
 from avscli.errors import UsageError
 from avscli.outputs.run_record import RUN_RECORD_NAME
 from avscli.report_builder import SCHEMA_VERSION, shaping_sha256
+from avscli.shipped import sha256_of
 
 if TYPE_CHECKING:
     from avscli.config import SegmentOptions

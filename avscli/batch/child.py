@@ -97,7 +97,7 @@ class Child:
         return None
 
     def end(self, *, kill: bool = True) -> int:
-        """End the process, remove its temporary files, and return its exit status."""
+        """End the process, remove its temporary files and words, and return its exit status."""
         if kill:
             self._process.kill()
         assert self._process.stdin is not None
@@ -108,6 +108,7 @@ class Child:
             kill = True  # and what was never read is of no use
         status = self._process.wait()
         self._process.stdout.close()
+        self._words.close()
         shutil.rmtree(self._temporary, ignore_errors=True)
         return status
 

@@ -15,8 +15,8 @@ from avscli.batch.fingerprint import Fingerprint, source_identity
 from avscli.batch.jobs import Job, JobResult
 from avscli.batch.manifest import latest_records, read_records
 from avscli.batch.sources import Found, Narrowing, find_sources, settle
-from avscli.checkpoints import find_checkpoint, sha256_of
 from avscli.errors import UsageError
+from avscli.shipped import find_checkpoint, sha256_of
 
 if TYPE_CHECKING:
     from avscli.batch.executors import Work

@@ -9,7 +9,6 @@ from typing import Self
 
 from avscli.batch.child import Child, Parent
 from avscli.errors import MediaError
-from avscli.media.identify import declared_seconds
 
 PATIENCE_SECONDS = 60.0  # for one file; network file systems wake up slowly
 
@@ -61,6 +60,8 @@ class Prober:
 
 def main() -> None:
     """Answer for one path after the other what `declared_seconds` says of it."""
+    from avscli.media.identify import declared_seconds  # FFmpeg's libraries stay out of the parent
+
     parent = Parent()
     for message in parent.messages():
         try:

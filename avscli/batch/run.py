@@ -31,7 +31,7 @@ from avscli.batch.jobs import Job, JobResult, expected_bytes
 from avscli.batch.manifest import Manifest
 from avscli.batch.plan import Plan, find_videos, make_plan
 from avscli.batch.prober import Prober
-from avscli.batch.summary import write_summaries
+from avscli.batch.summary import write_combined, write_summaries
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,6 +100,8 @@ def run_batch(
             run.adopt(plan)
             run.do([job for job, _why in plan.jobs], executor)
             files = write_summaries(output, batch.shard)
+            if batch.combine and not run.was_interrupted:
+                files = (*files, write_combined(output))
     return BatchReport(
         output,
         run.counts,

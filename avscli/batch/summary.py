@@ -1,4 +1,4 @@
-"""What a batch leaves for people and programs: failures.txt and summary.csv."""
+"""What a batch leaves for people and programs: failures.txt, summary.csv, one COCO file of all."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from avscli.batch.manifest import Record
     from avscli.config import Shard
 
+COMBINED_NAME = "combined.coco.json"
 COLUMNS = (
     *("file", "status", "frames", "media_seconds", "wall_seconds", "times_real_time"),
     *("mean_score", "sounding_share", "bytes", "attempts", "note", "source"),
@@ -47,6 +48,23 @@ def write_summaries(output: Path, shard: Shard) -> tuple[Path, ...]:
     rows.writerows(_row(record) for record in _records(output, shard))
     write_atomically(summary, text.getvalue())
     return (summary, failures) if failed else (summary,)
+
+
+def write_combined(output: Path) -> Path:
+    """Write combined.coco.json of every finished result in a folder, of all shards, and return it.
+
+    Raises:
+        OutputError: the disk is full or gone.
+        DataError: a manifest or a result is damaged, or classes differ.
+    """
+    from avscli.outputs.combined_coco import Part, write_combined_coco  # brings PyTorch along
+
+    def parts() -> Iterator[Part]:
+        for record in latest_records(output):
+            if record.result.is_finished:
+                yield Part(record.key, output / record.key)
+
+    return write_combined_coco(output / COMBINED_NAME, parts)
 
 
 def _records(output: Path, shard: Shard) -> Iterator[Record]:

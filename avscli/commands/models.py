@@ -20,7 +20,7 @@ NameArgument = Annotated[str, typer.Argument(help="A shipped name or a .safetens
 @app.command(name="list")
 def list_(as_json: shared.JsonOption = False) -> None:
     """List the shipped weights."""
-    from avscli.checkpoints import list_shipped
+    from avscli.shipped import list_shipped
 
     shipped = list_shipped()
     if as_json:
@@ -33,7 +33,8 @@ def list_(as_json: shared.JsonOption = False) -> None:
 @app.command()
 def info(name: NameArgument = DEFAULT_WEIGHTS, as_json: shared.JsonOption = False) -> None:
     """Show where weights come from, what they were trained on and what they expect."""
-    from avscli.checkpoints import find_checkpoint, read_info
+    from avscli.checkpoints import read_info
+    from avscli.shipped import find_checkpoint
 
     facts = asdict(read_info(find_checkpoint(name)))
     if as_json:

@@ -73,31 +73,54 @@ def write_coco(folder: Path, media: MediaInfo, spec: NetworkSpec, provenance: Pr
     """
     path, journal = folder / COCO_NAME, folder / JOURNAL_NAME
     video = _video(media, count_frames(journal), provenance)
+    ids, again = Ids(), Ids()
+    size_hw = (media.height, media.width)
     with LineFile(path) as out:
-        out.write(f'{{"info":{_json(_info(provenance))},"licenses":[],')
-        out.write(f'"categories":{_json([asdict(c) for c in categories(spec)])},')
-        out.write(f'"videos":{_json([video])},')
-        _write_list(out, "images", (_image(media, *numbered) for numbered in _analysed(journal)))
+        out.write(f'{{"info":{compact_json(_info(provenance))},"licenses":[],')
+        out.write(f'"categories":{compact_json([asdict(c) for c in categories(spec)])},')
+        out.write(f'"videos":{compact_json([video])},')
+        write_list(out, "images", images_of(journal, size_hw, ids))
         out.write(",")
-        _write_list(out, "annotations", _annotations(journal))
+        write_list(out, "annotations", annotations_of(journal, again))
         out.write("}")
     return path
 
 
-def _analysed(journal: Path) -> Iterator[tuple[int, JournalEntry]]:
-    """Yield (image id, entry) for every frame the network looked at."""
-    return enumerate((e for e in read_journal(journal) if not e.interpolated), start=1)
+@dataclass(slots=True)
+class Ids:
+    """The last ids given out; a file of many videos counts on from one to the next."""
+
+    video: int = VIDEO_ID
+    image: int = 0
+    annotation: int = 0
 
 
-def _annotations(journal: Path) -> Iterator[dict[str, object]]:
-    annotation_id = 0
-    for image_id, entry in _analysed(journal):
+def images_of(
+    journal: Path, size_hw: tuple[int, int], ids: Ids, *, prefix: str = ""
+) -> Iterator[dict[str, object]]:
+    """Yield an image for every frame the network looked at, counting `ids` on.
+
+    Args:
+        journal: of a finished run.
+        size_hw: of the display frame.
+        ids: the last ones given out before.
+        prefix: before the names of the images.
+    """
+    for entry in _analysed(journal):
+        ids.image += 1
+        yield _image(entry, size_hw, ids, prefix)
+
+
+def annotations_of(journal: Path, ids: Ids) -> Iterator[dict[str, object]]:
+    """Yield the annotations of the same images in the same order, counting `ids` on."""
+    for entry in _analysed(journal):
+        ids.image += 1
         for label, mask in entry.masks.items():
-            annotation_id += 1
+            ids.annotation += 1
             yield {
-                "id": annotation_id,
-                "image_id": image_id,
-                "video_id": VIDEO_ID,
+                "id": ids.annotation,
+                "image_id": ids.image,
+                "video_id": ids.video,
                 "track_id": label,  # one mask per class and frame: a class is a track
                 **mask_json(label, mask),
                 "iscrowd": 0,
@@ -106,14 +129,21 @@ def _annotations(journal: Path) -> Iterator[dict[str, object]]:
             }
 
 
-def _image(media: MediaInfo, image_id: int, entry: JournalEntry) -> dict[str, object]:
+def _analysed(journal: Path) -> Iterator[JournalEntry]:
+    return (entry for entry in read_journal(journal) if not entry.interpolated)
+
+
+def _image(
+    entry: JournalEntry, size_hw: tuple[int, int], ids: Ids, prefix: str
+) -> dict[str, object]:
+    height, width = size_hw
     return {
-        "id": image_id,
-        "video_id": VIDEO_ID,
+        "id": ids.image,
+        "video_id": ids.video,
         "frame_id": entry.frame,
-        "file_name": f"frame_{entry.frame:06d}.PNG",
-        "width": media.width,
-        "height": media.height,
+        "file_name": f"{prefix}frame_{entry.frame:06d}.PNG",
+        "width": width,
+        "height": height,
         "pts": entry.pts,
         "time": entry.time_seconds,
         "audio_dbfs": entry.audio_dbfs,
@@ -149,13 +179,19 @@ def _info(provenance: Provenance) -> dict[str, object]:
     }
 
 
-def _write_list(out: LineFile, key: str, items: Iterator[dict[str, object]]) -> None:
+def write_list(out: LineFile, key: str, items: Iterator[dict[str, object]]) -> None:
+    """Write a list under a key, an item per line.
+
+    Raises:
+        OutputError: the disk is full or gone.
+    """
     separator = f'"{key}":['
     for item in items:
-        out.write(separator + _json(item))
+        out.write(separator + compact_json(item))
         separator = ","
     out.write("]" if separator == "," else separator + "]")
 
 
-def _json(value: object) -> str:
+def compact_json(value: object) -> str:
+    """Return JSON without spaces; infinities are refused."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False)

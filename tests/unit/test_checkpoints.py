@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from avscli import checkpoints
+from avscli import checkpoints, shipped
 from avscli.errors import CheckpointMismatchError, ExitCode, UnknownNetworkError, WeightsError
 from tests.networks_for_tests import TINY_SPEC, make_inputs, make_network, save_tiny
 
@@ -79,7 +79,7 @@ def test_shipped_weights_of_another_hash_are_damaged_whatever_they_call_themselv
     tmp_path, monkeypatch
 ):
     save_tiny(tmp_path / "tiny.safetensors")
-    monkeypatch.setattr(checkpoints, "weights_folder", lambda: tmp_path)
+    monkeypatch.setattr(shipped, "weights_folder", lambda: tmp_path)
     (tmp_path / "index.toml").write_text(
         f'[shipped]\nfile = "tiny.safetensors"\nsha256 = "{"0" * 64}"\n'
         'num_bytes = 1\nlicence = ""\nsummary = ""\n'
@@ -147,20 +147,20 @@ def test_a_newer_format_says_upgrade(tmp_path, monkeypatch):
 
 def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(UnknownNetworkError) as caught:
-        checkpoints.find_checkpoint("pcmanet-mimi")
+        shipped.find_checkpoint("pcmanet-mimi")
     assert "pcmanet-mini" in caught.value.hint
 
 
 def test_a_missing_file_is_not_taken_for_a_name(tmp_path):
     with pytest.raises(UnknownNetworkError, match="no checkpoint file"):
-        checkpoints.find_checkpoint(str(tmp_path / "absent.safetensors"))
+        shipped.find_checkpoint(str(tmp_path / "absent.safetensors"))
 
 
 @pytest.mark.weights
-@pytest.mark.parametrize("entry", checkpoints.list_shipped(), ids=lambda e: e.name)
+@pytest.mark.parametrize("entry", shipped.list_shipped(), ids=lambda e: e.name)
 def test_shipped_weights_are_what_the_index_says_and_pass_their_golden(entry):
-    path = checkpoints.weights_folder() / entry.file
+    path = shipped.weights_folder() / entry.file
     assert path.stat().st_size == entry.num_bytes <= 30_000_000
-    assert checkpoints.sha256_of(path) == entry.sha256
+    assert shipped.sha256_of(path) == entry.sha256
     assert checkpoints.require_verified(entry.name).passed
-    assert (checkpoints.weights_folder() / f"{entry.name}.md").is_file(), "a model card is due"
+    assert (shipped.weights_folder() / f"{entry.name}.md").is_file(), "a model card is due"

@@ -17,7 +17,7 @@ LAYERS = [
     {"datatypes"},
     {"config"},
     {"media", "audio", "metrics", "masks"},
-    {"networks", "datasets", "outputs", "preprocess", "postprocess"},
+    {"networks", "datasets", "outputs", "preprocess", "postprocess", "shipped"},
     {"checkpoints", "devices", "report_builder"},
     {"pipeline", "conversion"},
     {"evaluation"},

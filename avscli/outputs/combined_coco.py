@@ -1,0 +1,145 @@
+"""One COCO file of many runs, streamed: `write_combined_coco`.
+
+Made from run.json and frames.jsonl of each run like its own masks.coco.json, with ids that count on
+from one video to the next. One frame is in memory at a time, however many runs there are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from avscli import __version__
+from avscli.datatypes import NetworkSpec
+from avscli.errors import DataError
+from avscli.outputs.coco import (
+    COCO_VERSION,
+    Category,
+    Ids,
+    annotations_of,
+    categories,
+    compact_json,
+    images_of,
+    write_list,
+)
+from avscli.outputs.disk import LineFile, output_errors
+from avscli.outputs.journal import JOURNAL_NAME
+from avscli.outputs.run_record import RUN_RECORD_NAME
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One run: its folder, and the name its video gets."""
+
+    name: str
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What run.json says, as far as it is needed here."""
+
+    size_hw: tuple[int, int]
+    categories: tuple[Category, ...]
+    video: dict[str, object]
+
+
+def write_combined_coco(path: Path, parts: Callable[[], Iterable[Part]]) -> Path:
+    """Write one COCO file of many finished runs, whole or not at all, and return it.
+
+    Args:
+        path: of the file.
+        parts: gives the runs, the same ones in the same order each time it is called.
+
+    Raises:
+        DataError: a run is damaged, or its classes differ from those of the others.
+        OutputError: the disk is full or gone.
+    """
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        with LineFile(temporary) as out:
+            classes = _common_categories(parts())
+            out.write(f'{{"info":{compact_json(_info())},"licenses":[],')
+            out.write(f'"categories":{compact_json([asdict(c) for c in classes])},')
+            write_list(out, "videos", _videos(parts()))
+            out.write(",")
+            write_list(out, "images", _images(parts()))
+            out.write(",")
+            write_list(out, "annotations", _annotations(parts()))
+            out.write("}")
+        with output_errors(path):
+            temporary.replace(path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    return path
+
+
+def _common_categories(parts: Iterable[Part]) -> tuple[Category, ...]:
+    common: tuple[Category, ...] | None = None
+    for part in parts:
+        found = _facts(part).categories
+        if common is not None and found != common:
+            raise DataError(
+                f"{part.folder} was segmented into other classes than the runs before it",
+                hint="combine only runs of one kind of weights; do the others again",
+            )
+        common = found
+    return common or ()
+
+
+def _videos(parts: Iterable[Part]) -> Iterator[dict[str, object]]:
+    for number, part in enumerate(parts, start=1):
+        yield {"id": number, "file_name": part.name, **_facts(part).video}
+
+
+def _images(parts: Iterable[Part]) -> Iterator[dict[str, object]]:
+    ids = Ids()
+    for ids.video, part in enumerate(parts, start=1):
+        journal = part.folder / JOURNAL_NAME
+        yield from images_of(journal, _facts(part).size_hw, ids, prefix=f"{part.name}/")
+
+
+def _annotations(parts: Iterable[Part]) -> Iterator[dict[str, object]]:
+    ids = Ids()
+    for ids.video, part in enumerate(parts, start=1):
+        yield from annotations_of(part.folder / JOURNAL_NAME, ids)
+
+
+def _facts(part: Part) -> _Facts:
+    path = part.folder / RUN_RECORD_NAME
+    try:
+        record: dict[str, Any] = json.loads(path.read_bytes())
+        source = record["source"]
+        return _Facts(
+            size_hw=(source["height"], source["width"]),
+            categories=categories(NetworkSpec.from_json(record["checkpoint"]["spec"])),
+            video={
+                "width": source["width"],
+                "height": source["height"],
+                "length": record["num_frames"],
+                "fps": source["frame_rate"],
+                "duration": source["duration_seconds"],
+                "rotation_applied": source["rotation_degrees"],
+                "sha256": source["sha256"],
+                "run_id": record["run_id"],
+            },
+        )
+    except (OSError, ValueError, KeyError, TypeError) as err:
+        raise DataError(
+            f"{path} is not the record of a run: {err!r}", hint="segment the file again"
+        ) from err
+
+
+def _info() -> dict[str, object]:
+    return {
+        "description": "Masks of what sounds, per analysed frame",
+        "version": COCO_VERSION,
+        "date_created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "contributor": f"avs {__version__}",
+    }

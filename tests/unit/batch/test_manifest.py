@@ -1,0 +1,137 @@
+"""The manifest: what it was told last is what it says, whatever happened to the process."""
+
+import json
+import multiprocessing
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from avscli.batch import manifest as manifest_module
+from avscli.batch.jobs import Job, JobResult
+from avscli.batch.manifest import Manifest, latest_records, read_records
+from avscli.config import Shard
+from avscli.errors import DataError, OutputError
+
+
+def never(message: str) -> None:
+    raise AssertionError(message)
+
+
+def job(key: str) -> Job:
+    return Job(key, f"/v/{key}", "/out", 10, 1.0, False, {"source": "quick:1"}, f"/v/./{key}")
+
+
+def write(output: Path, *results: tuple[str, JobResult], shard: Shard = Shard()) -> Path:  # noqa: B008
+    with Manifest(output, shard, never) as manifest:
+        for key, result in results:
+            manifest.add(job(key), result, 1)
+    return manifest.path
+
+
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+    done = JobResult("done", 240, 10.0, 5.0, 0.9, 0.5, 1000, ("run.json",), "ab", warnings=("w",))
+    failed = JobResult("failed", message="broken", hint="mend it", can_pass=True)
+    write(tmp_path / "new" / "out", ("two\nlines \udce9.mp4", done), ("b.mp4", failed))
+    records = list(read_records(tmp_path / "new" / "out"))
+    assert [(r.key, r.result) for r in records] == [
+        ("two\nlines \udce9.mp4", done),
+        ("b.mp4", failed),
+    ]
+    assert records[0].fingerprint == {"source": "quick:1"}
+    assert records[0].source == "/v/./two\nlines \udce9.mp4"
+
+
+@pytest.mark.parametrize("cut", [1, 7, 60])
+def test_a_torn_last_line_is_dropped_and_the_next_one_is_whole(tmp_path: Path, cut: int) -> None:
+    path = write(tmp_path, ("a.mp4", JobResult("done")), ("b.mp4", JobResult("done")))
+    path.write_bytes(path.read_bytes()[:-cut])
+    assert [r.key for r in read_records(tmp_path)] == ["a.mp4"]
+    write(tmp_path, ("c.mp4", JobResult("done")))
+    assert [r.key for r in read_records(tmp_path)] == ["a.mp4", "c.mp4"]
+    assert all(json.loads(line) for line in path.read_bytes().splitlines())
+
+
+def test_the_latest_line_counts_across_shards(tmp_path: Path) -> None:
+    write(tmp_path, ("a.mp4", JobResult("failed")), ("b.mp4", JobResult("done")), shard=Shard(1, 2))
+    write(tmp_path, ("a.mp4", JobResult("done")), shard=Shard(2, 2))
+    write(tmp_path, ("b.mp4", JobResult("crashed")))
+    latest = {r.key: r.result.status for r in latest_records(tmp_path)}
+    assert latest == {"a.mp4": "done", "b.mp4": "crashed"}
+
+
+@pytest.mark.parametrize(
+    "line", ["{}", "[]", "nonsense", '{"v":2,"event":"result"}', '{"v":1,"event":"result"}']
+)
+def test_a_damaged_line_is_named(tmp_path: Path, line: str) -> None:
+    path = write(tmp_path, ("a.mp4", JobResult("done")))
+    with path.open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(DataError, match=r"manifest\.jsonl line 3"):
+        list(read_records(tmp_path))
+
+
+def test_an_absent_folder_has_no_records(tmp_path: Path) -> None:
+    assert list(read_records(tmp_path / "absent")) == []
+
+
+@pytest.mark.parametrize(
+    ("mine", "other", "is_allowed"),
+    [
+        (Shard(), Shard(), False),
+        (Shard(1, 4), Shard(2, 4), True),
+        (Shard(1, 4), Shard(1, 4), False),
+        (Shard(1, 4), Shard(2, 14), False),
+        (Shard(), Shard(2, 4), False),
+        (Shard(2, 4), Shard(), False),
+    ],
+    ids=str,
+)
+def test_only_other_parts_of_one_split_may_share_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mine: Shard, other: Shard, is_allowed: bool
+) -> None:
+    monkeypatch.setattr(manifest_module, "LOCK_PATIENCE_SECONDS", 0.1)
+    with Manifest(tmp_path, other, never):
+        if is_allowed:
+            write(tmp_path, shard=mine)
+            return
+        with pytest.raises(OutputError, match="is in use by") as refused:
+            write(tmp_path, shard=mine)
+    assert f"process {os.getpid()} on {socket.gethostname()}" in str(refused.value)
+    write(tmp_path, shard=mine)
+
+
+def _hold(output: Path, has_it: object, may_end: object) -> None:
+    with Manifest(output, Shard(), never):
+        has_it.set()
+        may_end.wait(30)
+
+
+def test_the_lock_ends_with_the_process_that_held_it(tmp_path: Path) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    has_it, may_end = spawn.Event(), spawn.Event()
+    other = spawn.Process(target=_hold, args=(tmp_path, has_it, may_end))
+    other.start()
+    assert has_it.wait(60)
+    other.kill()
+    other.join()
+    write(tmp_path, ("a.mp4", JobResult("done")))
+    assert [r.key for r in read_records(tmp_path)] == ["a.mp4"]
+
+
+def test_a_full_disk_is_said(tmp_path: Path) -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Manifest(tmp_path, Shard(), never) as manifest:
+        size = manifest.path.stat().st_size
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 20, hard))
+        try:
+            with pytest.raises(OutputError, match="cannot write"):
+                manifest.add(job("a.mp4"), JobResult("done"), 1)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(read_records(tmp_path)) == []
+    write(tmp_path, ("b.mp4", JobResult("done")))
+    assert [r.key for r in read_records(tmp_path)] == ["b.mp4"]
