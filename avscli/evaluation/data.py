@@ -17,7 +17,7 @@ from avscli.datasets.scene_timeline import random_voice
 from avscli.datasets.scenes import KINDS, TEST_SEEDS, sample_scene_frame
 from avscli.datatypes import WINDOW_SAMPLES
 from avscli.errors import UsageError
-from avscli.evaluation.counterfactual import side_by_side, swapped_couples
+from avscli.evaluation.counterfactual import NUM_COUPLES, side_by_side, swapped_couples
 from avscli.evaluation.frames import LabelledFrame, read_pair, scene_frames
 
 if TYPE_CHECKING:
@@ -95,7 +95,9 @@ def _avsmix(options: EvalDataOptions, root: Path) -> DataSet:
         num_samples=len(pairs),
         samples=lambda: (read_pair(data, pair) for pair in pairs),
         altered=partial(_altered_pairs, data, split, pairs),
-        side_by_side=partial(side_by_side, data, split),
+        side_by_side=partial(
+            side_by_side, data, split, count=min(NUM_COUPLES, options.limit or NUM_COUPLES)
+        ),
     )
 
 

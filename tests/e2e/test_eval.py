@@ -1,0 +1,186 @@
+"""``avs eval`` as it is typed."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.avsbench_copies import write_s4
+from tests.conftest import SHARED, Avs
+from tests.e2e.browser import visit
+from tests.miniatures import write_avsmix, write_picture
+
+SIZE_HW = (24, 32)
+
+
+@pytest.fixture
+def masks(tmp_path: Path) -> tuple[Path, Path]:
+    """Predictions and truth of three clips; in the last one nothing sounds."""
+    predicted, true = tmp_path / "predicted", tmp_path / "true"
+    for k in range(3):
+        for step in (1, 2):
+            mask = np.zeros(SIZE_HW, np.uint8)
+            mask[4:16, 4:20] = 255 if k < 2 else 0
+            write_picture(true / f"clip{k}" / f"clip{k}_{step}.png", mask)
+            write_picture(predicted / f"clip{k}" / f"clip{k}_{step}.png", np.roll(mask, k, axis=1))
+    return predicted, true
+
+
+def test_masks_are_scored_against_masks(avs: Avs, masks: tuple[Path, Path], tmp_path: Path):
+    done = avs(
+        "eval", "--pred", masks[0], "--gt", masks[1], "-o", tmp_path / "out",
+        "--protocol", "avs,avsbench",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert "avsbench" in done.out
+    report = json.loads((tmp_path / "out" / "eval.json").read_text())
+    ious = [1.0, 15 / 17]
+    scores = report["protocols"]["avs"]["scores"]
+    assert scores["mean_iou"]["value"] == pytest.approx(np.mean(ious))
+    assert report["protocols"]["avsbench"]["j"] == pytest.approx(np.mean([*ious, 1.0]))
+    assert scores["kept_empty"]["value"] == 1.0
+    with (tmp_path / "out" / "eval.csv").open(newline="") as file:
+        assert [row["clip_id"] for row in csv.DictReader(file)] == ["clip0", "clip1", "clip2"]
+
+
+def test_the_json_on_stdout_is_the_file(avs: Avs, masks: tuple[Path, Path], tmp_path: Path):
+    done = avs("eval", "--pred", masks[0], "--gt", masks[1], "-o", tmp_path / "out", "--json")
+    assert json.loads(done.out) == json.loads((tmp_path / "out" / "eval.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("gate", "code"),
+    [
+        (("--min-miou", 0.9), 0),
+        (("--min-miou", 0.95), 9),
+        (("--min-f", 0.99), 9),
+        (("--min-boundary-f", 0.5), 0),
+        (("--min-kept-empty", 1.0), 0),
+    ],
+)
+def test_a_missed_gate_ends_with_nine_after_writing(avs: Avs, masks, tmp_path: Path, gate, code):
+    done = avs("eval", "--pred", masks[0], "--gt", masks[1], "-o", tmp_path / "out", *gate)
+    assert done.code == code, done.err
+    assert (tmp_path / "out" / "eval.html").is_file()
+    if code:
+        assert "asked for at least" in done.err
+
+
+def test_two_runs_are_compared(avs: Avs, masks: tuple[Path, Path], tmp_path: Path):
+    avs("eval", "--pred", masks[0], "--gt", masks[1], "-o", tmp_path / "a")
+    avs("eval", "--pred", masks[1], "--gt", masks[1], "-o", tmp_path / "b")
+    files = tmp_path / "a" / "eval.json", tmp_path / "b" / "eval.json"
+    done = avs("eval", "--compare", *files, "--json")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)["scores"]["mean_iou"]
+    assert told["difference"] == pytest.approx(1 - np.mean([1.0, 15 / 17]))
+    shown = avs("eval", "--compare", *files)
+    assert "3 clips" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "told"),
+    [
+        ((), 2, "nothing to score"),
+        (("--pred", "a"), 2, "--pred and --gt"),
+        (("--pred", "a", "--gt", "b", "--data", "scenes"), 2, "choose"),
+        (("--pred", "a", "--gt", "b", "--protocol", "map"), 2, "avsbench"),
+        (("--pred", "a", "--gt", "b", "--counterfactual"), 2, "needs a network"),
+        (("--pred", "nowhere", "--gt", "nowhere"), 3, "no masks in nowhere"),
+        (("--data", "avsmix"), 2, "--root"),
+        (("--data", "avsmix", "--root", "nowhere"), 3, "classes.csv"),
+        (("--data", "avsbench-s4", "--root", "nowhere"), 3, "s4_meta_data.csv"),
+        (("--compare", "a.json", "b.json"), 3, "a.json"),
+    ],
+)
+def test_what_cannot_be_scored_is_told(avs: Avs, tmp_path: Path, options, code, told):
+    done = avs("eval", "-o", tmp_path / "out", *options)
+    assert done.code == code, done.err
+    assert told in " ".join(done.err.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_results_are_not_overwritten_unasked(avs: Avs, masks: tuple[Path, Path], tmp_path: Path):
+    call = ("eval", "--pred", masks[0], "--gt", masks[1], "-o", tmp_path / "out")
+    assert avs(*call).code == 0
+    assert avs(*call).code == 7
+    assert avs(*call, "--overwrite").code == 0
+
+
+def break_s4(root: Path, kind: str) -> str:
+    """Break a copy of S4; return what the message must name."""
+    mask = next(iter(sorted(root.rglob("gt_masks/**/*_3.png"))))
+    if kind == "missing column":
+        table = root / "s4_meta_data.csv"
+        table.write_text(table.read_text().replace("category", "kind"))
+        return "'category'"
+    if kind == "missing mask":
+        mask.unlink()
+    elif kind == "wrong size":
+        write_picture(mask, np.zeros((8, 8), np.uint8))
+    elif kind == "unreadable png":
+        mask.write_bytes(mask.read_bytes()[:50])
+    elif kind == "values off":
+        write_picture(mask, np.full((64, 64), 7, np.uint8))
+    return mask.name
+
+
+@pytest.mark.parametrize(
+    "kind", ["missing column", "missing mask", "wrong size", "unreadable png", "values off"]
+)
+def test_a_broken_copy_is_told_by_file_and_field(avs: Avs, weights: Path, tmp_path: Path, kind):
+    root = write_s4(tmp_path / "s4", clips={"test": 1})
+    named = break_s4(root, kind)
+    done = avs(
+        "eval", "--data", "avsbench-s4", "--root", root, "-w", weights, "-o", tmp_path / "out"
+    )
+    assert done.code == 3, done.err
+    assert named in done.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def page(avs: Avs, weights: Path, tmp_path: Path) -> Path:
+    """eval.html of a network over a miniature of avsmix."""
+    root = write_avsmix(tmp_path / "avsmix", num_pictures=4)
+    done = avs("eval", "--data", "avsmix", "--root", root, "-w", weights, "-o", tmp_path / "out")
+    assert done.code == 0, done.err
+    return tmp_path / "out" / "eval.html"
+
+
+def test_the_page_shows_its_plots_and_asks_for_nothing(page: Path, tmp_path: Path):
+    seen = visit(
+        page,
+        """({
+            dots: document.querySelectorAll('#plot-reliability circle').length,
+            curve: document.querySelector('#plot-f-curve .line').getTotalLength(),
+            bars: document.querySelectorAll('#plot-classes rect').length,
+            strips: [...document.querySelectorAll('#worst img')].map(i => i.naturalWidth),
+            rows: document.querySelectorAll('td').length,
+        })""",
+        tmp_path / "profile",
+    )
+    assert seen.complaints == []
+    assert [url for url in seen.requests if not url.startswith(("file:", "data:"))] == []
+    assert sum(url.startswith("file:") for url in seen.requests) == 1
+    assert isinstance(seen.value, dict)
+    assert seen.value["dots"] > 1
+    assert seen.value["curve"] > 100
+    assert seen.value["bars"] >= 1
+    assert len(seen.value["strips"]) == 4
+    assert all(width == 160 for width in seen.value["strips"])
+    assert seen.value["rows"] > 60
+
+
+@pytest.mark.weights
+@pytest.mark.shared
+def test_the_shipped_weights_are_scored_on_real_pairs(avs: Avs, tmp_path: Path):
+    done = avs(
+        "eval", "--data", "avsmix", "--root", SHARED / "data" / "avsmix",
+        "--pairs", "pairs_test.csv", "--limit", 20, "-o", tmp_path / "out", "--min-miou", 0.5,
+    )  # fmt: skip
+    assert done.code == 0, done.err

@@ -1,0 +1,174 @@
+"""Every layout, scored with a network and again from the masks that the network gave."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from avscli.checkpoints import load_network
+from avscli.config import EvalDataOptions, EvalOptions
+from avscli.datasets.scenes import KINDS
+from avscli.devices import start
+from avscli.errors import DataError, UsageError
+from avscli.evaluation.data import Altered, Sample, open_data
+from avscli.evaluation.frames import LabelledFrame
+from avscli.evaluation.network_way import clip_input, judge_sample
+from avscli.evaluation.run import evaluate_masks, evaluate_network
+from tests.avsbench_copies import write_avss, write_ms3, write_s4
+from tests.miniatures import write_avsmix
+from tests.networks_for_tests import TINY_SPEC, make_network, save_tiny
+from tests.unit.evaluation.test_mask_way import write_palette_png
+
+CLIPS = {"test": 2}
+LAYOUTS = {
+    "avsbench-s4": lambda root: write_s4(root, clips=CLIPS),
+    "avsbench-ms3": lambda root: write_ms3(root, clips=CLIPS),
+    "avsbench-avss": lambda root: write_avss(root, clips={"test": 1}),
+    "avsmix": lambda root: write_avsmix(root, num_pictures=3),
+}
+OPTIONS = EvalOptions(protocols=("avs", "avsbench"), threshold=0.5)
+
+
+def ignore(_done: int) -> None:
+    return
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory):
+    """A tiny random network that marks about half of a picture."""
+    folder = tmp_path_factory.mktemp("runtime")
+    network = make_network()
+    clip = next(iter(open_data(EvalDataOptions("avsbench-s4", write_s4(folder))).samples()))
+    with torch.inference_mode():
+        logits = network(clip_input(clip, TINY_SPEC)).logits
+    last = network.heads[0][-1]  # an affine map to the finest logits; nothing else reads them
+    scale = 3.0 / logits.std()
+    last.weight.data *= scale
+    last.bias.data = (last.bias.data - logits.median()) * scale
+    path = save_tiny(folder / "tiny.safetensors", network)
+    return start(load_network(str(path)), "cpu", warn=pytest.fail)
+
+
+@pytest.mark.parametrize("kind", LAYOUTS)
+def test_both_ways_give_the_same_numbers(tmp_path, runtime, kind):
+    data = open_data(EvalDataOptions(kind, LAYOUTS[kind](tmp_path / "data")))
+    by_network = evaluate_network(runtime, data, OPTIONS, ignore)
+    for number, sample in enumerate(data.samples()):
+        clip = judge_sample(runtime, sample, OPTIONS.threshold)
+        for step in np.flatnonzero(clip.labelled):
+            name = Path(f"{number:04d}") / f"{step:05d}.png"
+            true = np.where(clip.targets[step] == 255, 255, clip.targets[step] > 0)
+            write_palette_png(tmp_path / "true" / name, true.astype(np.uint8))
+            write_palette_png(tmp_path / "predicted" / name, clip.labels[step])
+    by_masks = evaluate_masks(tmp_path / "predicted", tmp_path / "true", OPTIONS, ignore)
+    assert by_network.scores["num_frames"] == by_masks.scores["num_frames"]
+    assert by_network.scores["num_sounding_frames"] > 0
+    assert 0.0 < by_network.scores["scores"]["dataset_iou"]["value"] < 1.0
+    for name, told in by_network.scores["scores"].items():
+        assert told["value"] == pytest.approx(by_masks.scores["scores"][name]["value"]), name
+    published = [r.protocols["avsbench"]["j"] for r in (by_network, by_masks)]
+    if kind != "avsmix":  # void is a matter of avsmix alone; the published J knows none
+        assert published[0] == pytest.approx(published[1])
+
+
+def test_avss_clips_are_padded_to_ten_steps(tmp_path):
+    data = open_data(EvalDataOptions("avsbench-avss", write_avss(tmp_path, clips={"test": 1})))
+    valid = [clip.valid.sum() for clip in data.samples()]
+    assert [len(clip.valid) for clip in data.samples()] == [10, 10, 10]
+    assert valid == [5, 5, 10]
+    assert data.class_names[0] == "background"
+    assert data.facts["truth"] == "labels_rgb"
+
+
+def test_a_clip_is_cut_to_the_networks_length(tmp_path):
+    data = open_data(EvalDataOptions("avsbench-s4", write_s4(tmp_path, clips=CLIPS)))
+    clip = next(iter(data.samples()))
+    inputs = clip_input(clip, TINY_SPEC)  # three steps
+    assert inputs.frames.shape[:2] == inputs.valid.shape == (2, 3)
+    assert inputs.valid.sum() == 5
+    assert inputs.frames[1, 2].equal(inputs.frames[1, 1])  # repeat_last
+    assert inputs.log_mel.flatten(0, 1)[:5].numpy() == pytest.approx(clip.log_mel)
+
+
+def sound_of(sample: Sample) -> np.ndarray:
+    return sample.window if isinstance(sample, LabelledFrame) else sample.log_mel
+
+
+def changed_sounds(altered: Altered) -> dict[str, np.ndarray]:
+    return {change: sound_of(other) for change, other in altered.others.items()}
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("avsbench-s4", {"muted", "shifted"}),  # both clips are of one category: none to swap with
+        ("avsbench-ms3", {"muted", "shifted", "swapped"}),
+        ("avsmix", {"muted", "swapped"}),
+        ("scenes", {"muted", "swapped"}),
+    ],
+)
+def test_altered_samples_differ_in_sound_alone(tmp_path, kind, expected):
+    root = LAYOUTS[kind](tmp_path) if kind in LAYOUTS else None
+    items = list(open_data(EvalDataOptions(kind, root, limit=4)).altered())
+    assert set().union(*(item.others for item in items)) == expected
+    for item in items:
+        for other in item.others.values():
+            for name in ("picture", "pictures", "target", "targets"):
+                assert np.array_equal(getattr(other, name, 0), getattr(item.right, name, 0))
+        for change, sound in changed_sounds(item).items():
+            assert not np.array_equal(sound, sound_of(item.right)), change
+
+
+def test_a_shift_moves_the_sound_by_two_steps(tmp_path):
+    data = open_data(EvalDataOptions("avsbench-ms3", write_ms3(tmp_path, clips=CLIPS)))
+    items = list(data.altered())
+    for item in items:
+        shifted = item.others["shifted"].log_mel
+        assert np.array_equal(shifted[2:], item.right.log_mel[:3])
+        assert np.array_equal(shifted[:2], item.right.log_mel[3:])
+    # MS3 names no category: any other clip's sound is a swap.
+    assert np.array_equal(items[1].others["swapped"].log_mel, items[0].right.log_mel)
+
+
+def test_a_scenes_swapped_sound_comes_from_a_kind_that_is_not_shown():
+    assert len(KINDS) > 4  # else a full scene would leave none
+    items = list(open_data(EvalDataOptions("scenes", limit=6)).altered())
+    assert items
+    assert all(item.others["swapped"].window.any() for item in items)
+
+
+def test_counterfactuals_are_reported_with_their_differences(tmp_path, runtime):
+    root = write_avsmix(tmp_path, num_pictures=5)
+    data = open_data(EvalDataOptions("avsmix", root, limit=6))
+    options = EvalOptions(counterfactual=True, threshold=1e-6)
+    told = evaluate_network(runtime, data, options, ignore).counterfactual
+    assert told is not None
+    assert told.keys() == {"muted", "swapped", "side_by_side"}
+    # Everything is marked whatever sounds, so nothing changes.
+    for change in ("muted", "swapped"):
+        assert told[change]["num_clips"] == 2  # the others are silent, or of a class not visible
+        assert told[change]["mean_iou_change"] == 0.0
+        assert told[change]["area_gone"] == 0.0
+    assert told["side_by_side"]["num_frames"] == 2 * 6
+    assert told["side_by_side"]["wrong_covered"] == 1.0
+
+
+def test_a_data_set_needs_its_root_and_a_known_split(tmp_path):
+    with pytest.raises(UsageError, match="--root"):
+        open_data(EvalDataOptions("avsmix"))
+    with pytest.raises(UsageError, match="val and test only"):
+        open_data(EvalDataOptions("avsmix", tmp_path, split="train"))
+    with pytest.raises(DataError, match=r"s4_meta_data\.csv"):
+        open_data(EvalDataOptions("avsbench-s4", tmp_path))
+
+
+def test_a_table_of_pairs_may_be_named(tmp_path):
+    root = write_avsmix(tmp_path, num_pictures=3)
+    text = (root / "pairs_test.csv").read_text().splitlines()
+    (root / "few.csv").write_text("\n".join(text[:3]) + "\n")
+    data = open_data(EvalDataOptions("avsmix", root, pairs=Path("few.csv")))
+    assert data.num_samples == 2
+    assert data.facts["pairs"] == "few.csv"
