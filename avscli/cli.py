@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from avscli import __version__, console
-from avscli.commands import batch, demo, doctor, models, segment, train
+from avscli.commands import batch, data, demo, doctor, models, segment, train
 from avscli.commands import eval as eval_command
 from avscli.errors import AvscliError, ExitCode, UsageError
 
@@ -34,6 +34,7 @@ app.command(name="demo")(demo.demo)
 app.command(name="train")(train.train)
 app.command(name="doctor")(doctor.doctor)
 app.add_typer(models.app, name="models")
+app.add_typer(data.app, name="data")
 
 
 def _print_version(wanted: bool) -> None:

@@ -168,6 +168,34 @@ def progress(title: str, *, quiet: bool) -> Iterator[Callable[[datatypes.Progres
 
 
 @contextmanager
+def counter(title: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show how many of a known number are done; a plain line every ten seconds off a terminal."""
+    if quiet:
+        yield lambda _done, _total: None
+    elif _err.is_terminal:
+        with Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=_err,
+            transient=True,
+        ) as bar:
+            task = bar.add_task(title, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+    else:
+        spoke = time.monotonic()
+
+        def tell(done: int, total: int) -> None:
+            nonlocal spoke
+            if time.monotonic() - spoke >= PLAIN_LINE_SECONDS:
+                spoke = time.monotonic()
+                note(f"{title}: {done}/{total}")
+
+        yield tell
+
+
+@contextmanager
 def batch_progress(*, as_json: bool, quiet: bool) -> Iterator[Watch]:
     """Show how far a batch has come, and at its end what became of the files.
 

@@ -1,0 +1,50 @@
+"""``avs data``: copies of data sets, checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from avscli import console
+from avscli.commands import _options as shared
+
+app = typer.Typer(help="Check copies of data sets.", no_args_is_help=True)
+
+Kind = Literal["avsbench-s4", "avsbench-ms3", "avsbench-avss"]  # known before torch is loaded
+SplitName = Literal["train", "val", "test"]
+
+
+@app.callback()
+def _data() -> None:
+    """Check copies of data sets."""
+
+
+@app.command()
+def check(
+    kind: Annotated[Kind, typer.Argument(help="The layout the copy should have.")],
+    root: Annotated[Path, typer.Argument(help="Root of the copy, or a folder above it.")],
+    split: Annotated[
+        list[SplitName] | None, typer.Option(help="Only this split; can be repeated.")
+    ] = None,
+    as_json: shared.JsonOption = False,
+    quiet: shared.QuietOption = False,
+) -> None:
+    """Read every file of a copy and name those that are not as the layout says."""
+    from avscli.datasets.checking import check_avsbench, require_sound_data
+
+    with console.counter("Checking", quiet=quiet) as on_progress:
+        found = check_avsbench(
+            kind, root, splits=split or ("train", "val", "test"), on_progress=on_progress
+        )
+    if as_json:
+        told = [{"file": str(p.file), "problem": p.message} for p in found.problems]
+        console.result_json({"kind": kind, "clips": found.num_clips, "problems": told})
+    else:
+        for problem in found.problems:
+            console.result(problem.message)
+    require_sound_data(found, kind, root)
+    if not as_json:
+        counts = ", ".join(f"{count} {name}" for name, count in found.num_clips.items())
+        console.result(f"{kind}: all is well ({counts})")
