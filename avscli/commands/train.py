@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from avscli import console
 from avscli.commands import _options as shared
+from avscli.errors import UsageError
+
+if TYPE_CHECKING:
+    from avscli.training.clips.recipe import ClipRecipe
+    from avscli.training.clips.run import ClipRun
+
+Backbone = Literal["pvt_v2_b5", "resnet50", "mobilenet_v2"]
+Precision = Literal["fp32", "bf16", "fp16"]
 
 
 def train(
@@ -19,30 +27,81 @@ def train(
         str, typer.Option("--config", "-c", help="A shipped recipe's name, or a .toml file.")
     ] = "mini",
     avsmix: Annotated[
-        Path | None, typer.Option(help="Root of a copy of avsmix; default: generated scenes only.")
+        Path | None, typer.Option(help="Root of a copy of avsmix, for mini; default: scenes only.")
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND=ROOT",
+            help="Clips to train on: avsbench-s4, -ms3, -avss=ROOT, or scenes=COUNT; repeatable.",
+        ),
     ] = None,
     start_backbone: Annotated[
-        Path | None, typer.Option(help="MobileNetV2 tflite file to start the picture side from.")
+        Path | None, typer.Option(help="Published weights to start the picture side from.")
     ] = None,
     start_audio: Annotated[
-        Path | None, typer.Option(help="YAMNet tflite file to start the sound side from.")
+        Path | None, typer.Option(help="Published weights to start the sound side from.")
     ] = None,
     start_weights: Annotated[
         str | None, typer.Option(help="Weights to go on from: a shipped name or a file.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Override the recipe's steps.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Override the recipe's seed.")] = None,
+    backbone: Annotated[Backbone | None, typer.Option(help="Picture side, if not as set.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Override the epochs.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Override the steps.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Override clips a step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Override the peak rate.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Override the seed.")] = None,
+    precision: Annotated[Precision | None, typer.Option(help="Override the arithmetic.")] = None,
+    device: shared.DeviceOption = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run there.")] = False,
     as_json: shared.JsonOption = False,
+    quiet: shared.QuietOption = False,
 ) -> None:
-    """Train a network and write its checkpoint, golden and validation scores."""
-    from avscli.checkpoints import read_info
-    from avscli.training.recipe import load_recipe
+    """Train a network and write its checkpoint, golden and validation scores.
+
+    Several processes: torchrun --nproc-per-node N -m avscli train …
+    """
+    from avscli.training.clips.recipe import ClipRecipe, find_recipe
+    from avscli.training.clips.run import ClipRun
+    from avscli.training.clips.sources import data_root
+    from avscli.training.clips.start import StartWeights
+
+    recipe = find_recipe(config)
+    changes = {"steps": steps, "learning_rate": learning_rate, "seed": seed, "precision": precision}
+    if isinstance(recipe, ClipRecipe):
+        if avsmix is not None:
+            raise UsageError(f"the recipe {config} trains on clips; give --data, not --avsmix")
+        start = StartWeights(start_backbone, start_audio, start_weights)
+        roots = [data_root(text) for text in data or ()]
+        run = ClipRun(output, roots, start, device, resume, quiet)
+        changed = recipe.with_overrides(
+            backbone=backbone, epochs=epochs, batch_clips=batch, **changes
+        )
+        _train_clips(changed, run, as_json=as_json)
+        return
+    if data or backbone or epochs or device not in ("auto", "cpu"):
+        raise UsageError(
+            f"the recipe {config} takes --avsmix and --steps on the CPU, "
+            "not --data, --backbone, --epochs or another --device"
+        )
     from avscli.training.run import TrainingPaths, train_recipe
 
-    recipe = load_recipe(config).with_overrides(steps=steps, seed=seed)
     paths = TrainingPaths(output, avsmix, start_backbone, start_audio, start_weights)
-    checkpoint = train_recipe(recipe, paths, resume=resume, warn=console.warn)
+    couples = recipe.with_overrides(batch_samples=batch, **changes)
+    _show(train_recipe(couples, paths, resume=resume, warn=console.warn), as_json=as_json)
+
+
+def _train_clips(recipe: ClipRecipe, run: ClipRun, *, as_json: bool) -> None:
+    from avscli.training.clips.run import train_clips
+
+    checkpoint = train_clips(recipe, run, warn=console.warn)
+    if checkpoint is not None:  # only the first of several processes has something to say
+        _show(checkpoint, as_json=as_json)
+
+
+def _show(checkpoint: Path, *, as_json: bool) -> None:
+    from avscli.checkpoints import read_info
+
     scores = read_info(checkpoint).scores
     if as_json:
         console.result_json({"checkpoint": str(checkpoint), "scores": dict(scores)})

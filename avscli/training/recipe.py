@@ -95,6 +95,31 @@ def load_recipe(name_or_path: str) -> Recipe:
     Raises:
         UsageError: unknown name, unreadable file, or wrong fields.
     """
+    return recipe_of(*read_recipe_file(name_or_path))
+
+
+def recipe_of(path: Path, values: dict[str, Any]) -> Recipe:
+    """Make a recipe of what its file holds.
+
+    Raises:
+        UsageError: wrong fields.
+    """
+    try:
+        spec = NetworkSpec.from_json(values.pop("spec"))
+        fields: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+        }
+        return Recipe(spec=spec, **fields)
+    except (KeyError, TypeError, ValueError) as err:
+        raise UsageError(f"recipe {path} cannot be used: {err}") from err
+
+
+def read_recipe_file(name_or_path: str) -> tuple[Path, dict[str, Any]]:
+    """Find a shipped recipe by name, or any by path, and return its path and what it holds.
+
+    Raises:
+        UsageError: unknown name, or an unreadable file.
+    """
     path = Path(name_or_path)
     if path.suffix != ".toml":
         shipped = resources.files("avscli.training") / "recipes"
@@ -103,11 +128,6 @@ def load_recipe(name_or_path: str) -> Recipe:
             known = sorted(p.stem for p in path.parent.glob("*.toml"))
             raise UsageError(f"no recipe {name_or_path!r}", hint=f"shipped: {', '.join(known)}")
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-        spec = NetworkSpec.from_json(values.pop("spec"))
-        fields: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
-        }
-        return Recipe(spec=spec, **fields)
-    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as err:
+        return path, tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
         raise UsageError(f"recipe {path} cannot be used: {err}") from err

@@ -8,9 +8,11 @@ from avscli.errors import WeightsError
 from avscli.networks.pcmanet.network import PCMANet
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import nn
 
-    from avscli.datatypes import NetworkSpec
+    from avscli.datatypes import JsonScalar, NetworkSpec
 
 VGGISH_FEATURES = 128
 
@@ -22,7 +24,8 @@ def build(spec: NetworkSpec) -> PCMANet:
         spec: ``spec.architecture`` names ``backbone`` (``pvt_v2_b5``, ``resnet50``,
             ``mobilenet_v2``) and ``audio_encoder`` (``vggish``, ``mobile_audio``, ``none``)
             beside the settings of `PCMANet`, and the light encoders' ``output_stride`` and
-            ``keeps_centre`` when they differ from 32 and false.
+            ``keeps_centre`` when they differ from 32 and false, and PVT's ``drop_path`` when it
+            differs from 0.
 
     Raises:
         WeightsError: a backbone or encoder nobody knows.
@@ -32,21 +35,19 @@ def build(spec: NetworkSpec) -> PCMANet:
         str(settings["audio_encoder"]), keeps_centre=bool(settings.get("keeps_centre", False))
     )
     features = VGGISH_FEATURES if encoder is None else int(encoder.num_features)  # type: ignore[arg-type]
-    backbone = _backbone(
-        str(settings["backbone"]), output_stride=int(settings.get("output_stride", 32))
-    )
-    return PCMANet(spec, backbone, encoder, audio_features=features)
+    return PCMANet(spec, _backbone(settings), encoder, audio_features=features)
 
 
-def _backbone(name: str, *, output_stride: int) -> nn.Module:
+def _backbone(settings: Mapping[str, JsonScalar]) -> nn.Module:
+    name = settings["backbone"]
     if name == "mobilenet_v2":
         from avscli.networks.backbones.mobilenet_v2 import MobileNetV2
 
-        return MobileNetV2(output_stride)
+        return MobileNetV2(int(settings.get("output_stride", 32)))
     if name == "pvt_v2_b5":
         from avscli.networks.backbones.pvt_v2 import pvt_v2_b5
 
-        return pvt_v2_b5()
+        return pvt_v2_b5(drop_path=float(settings.get("drop_path", 0.0)))
     if name == "resnet50":
         from avscli.networks.backbones.resnet import resnet50
 

@@ -1,0 +1,1 @@
+"""Training on labelled clips of T steps: AVSBench as published, and sets laid out like it."""

@@ -1,0 +1,108 @@
+"""One training run on labelled clips, from a recipe to a checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+
+from avscli.checkpoints import write_golden
+from avscli.datasets.scenes import TEST_SEEDS
+from avscli.devices import choose_device
+from avscli.errors import DataError, OutputError
+from avscli.training.clips.data import SceneClips, batch_of
+from avscli.training.clips.sources import check_sources, open_sources
+from avscli.training.clips.start import StartWeights, start_network
+from avscli.training.clips.trainer import BEST_FILE, LAST_FILE, ClipTrainer
+from avscli.training.processes import Processes, joined_processes, own_device
+from avscli.training.state import STATE_FILE, make_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from avscli.training.clips.recipe import ClipRecipe
+    from avscli.training.clips.sources import DataRoot
+
+
+@dataclass(frozen=True, slots=True)
+class ClipRun:
+    """Where a run reads and writes, and how it runs.
+
+    Attributes:
+        folder: of the run's state, metrics and checkpoints.
+        data: copies to train on.
+        start: weights to start from.
+        device: as on the command line.
+        resume: go on with the run in the folder.
+        quiet: no progress.
+    """
+
+    folder: Path
+    data: Sequence[DataRoot]
+    start: StartWeights = field(default_factory=StartWeights)
+    device: str = "auto"
+    resume: bool = False
+    quiet: bool = False
+
+
+def train_clips(recipe: ClipRecipe, run: ClipRun, *, warn: Callable[[str], None]) -> Path | None:
+    """Check the data, train, keep the best network on validation, and write its golden.
+
+    Args:
+        recipe: what to do.
+        run: where and how.
+        warn: told about devices that cannot be used.
+
+    Returns:
+        The checkpoint of the best epoch, with its score; None in all processes but the first.
+
+    Raises:
+        DataError: a file of the data is not as its format says.
+        UsageError: options that do not go together, or another run's folder to resume.
+        OutputError: the folder holds another run, cannot be written to, or the disk is full.
+        WeightsError: start weights or saved state cannot be used.
+        DeviceError: no such device, or it has not enough memory.
+        KeyboardInterrupt: after Ctrl-C, with the state saved.
+    """
+    if (run.folder / STATE_FILE).exists() and not run.resume:
+        raise OutputError(
+            f"{run.folder} holds a training run", hint="add --resume, or choose another folder"
+        )
+    device = own_device(choose_device(run.device, warn))
+    with joined_processes(device) as processes:
+        sources = open_sources(run.data, recipe.spec)
+        make_folder(run.folder)
+        trainer = ClipTrainer(
+            recipe, sources, folder=run.folder, device=device, processes=processes
+        )
+        if not (run.resume and trainer.resume()):
+            _check_once(run.data, device, processes)
+            start_network(trainer.network, run.start, freezes_audio=recipe.freezes_audio)
+        trainer.run(quiet=run.quiet)
+        return _finished(trainer) if processes.is_first else None
+
+
+def _check_once(data: Sequence[DataRoot], device: str, processes: Processes) -> None:
+    """Let the first process check the data, and all of them go on or none."""
+    refusal: DataError | None = None
+    if processes.is_first:
+        try:
+            check_sources(data)
+        except DataError as err:
+            refusal = err
+    refused = processes.sum(torch.tensor([float(refusal is not None)], device=device))
+    if refusal is not None:
+        raise refusal
+    if refused.any():
+        raise DataError("the first process refused the data")
+
+
+def _finished(trainer: ClipTrainer) -> Path:
+    trainer.export(LAST_FILE, {})
+    best = trainer.folder / BEST_FILE
+    spec = trainer.recipe.spec
+    scenes = SceneClips(TEST_SEEDS[:1], spec.clip_length, spec.frame_size_hw)
+    write_golden(best, batch_of([scenes.read(0)], spec).inputs)
+    return best
