@@ -25,19 +25,17 @@ def _data() -> None:
 def check(
     kind: Annotated[Kind, typer.Argument(help="The layout the copy should have.")],
     root: Annotated[Path, typer.Argument(help="Root of the copy, or a folder above it.")],
-    split: Annotated[
-        list[SplitName] | None, typer.Option(help="Only this split; can be repeated.")
-    ] = None,
+    split: Annotated[SplitName | None, typer.Option(help="Only this split.")] = None,
     as_json: shared.JsonOption = False,
     quiet: shared.QuietOption = False,
 ) -> None:
     """Read every file of a copy and name those that are not as the layout says."""
+    from avscli.datasets.avsbench import SPLITS
     from avscli.datasets.checking import check_avsbench, require_sound_data
 
     with console.counter("Checking", quiet=quiet) as on_progress:
-        found = check_avsbench(
-            kind, root, splits=split or ("train", "val", "test"), on_progress=on_progress
-        )
+        splits = SPLITS if split is None else (split,)
+        found = check_avsbench(kind, root, splits=splits, on_progress=on_progress)
     if as_json:
         told = [{"file": str(p.file), "problem": p.message} for p in found.problems]
         console.result_json({"kind": kind, "clips": found.num_clips, "problems": told})
