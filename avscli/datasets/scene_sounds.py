@@ -230,7 +230,7 @@ def _noise(rng: Generator, num_samples: int, gain: Callable[[Signal], Signal]) -
 
 def _bins_hertz(num_samples: int) -> Signal:
     """Frequencies of the bins that `_filter` uses: a power of two, because others can be slow."""
-    size = 1 << (num_samples - 1).bit_length()
+    size = max(2, 1 << (num_samples - 1).bit_length())  # of a single sample, too
     return np.asarray(np.fft.rfftfreq(size, 1 / SAMPLE_RATE_HZ), np.float64)
 
 
