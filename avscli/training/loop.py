@@ -192,7 +192,7 @@ class Trainer:
         recipe = self.recipe
         for step in range(self.step, self.num_steps):
             only_sound = self._hears_only(step)
-            size_hw = _TOKEN_SIZE_HW if only_sound else recipe.sample_size_hw
+            size_hw = _TOKEN_SIZE_HW if only_sound else recipe.size_hw_at(step - recipe.sound_steps)
             num_samples = recipe.sound_batch_samples if only_sound else recipe.batch_samples
             couples: list[list[Sample]] = []
             for i in range(num_samples // 2):

@@ -24,6 +24,8 @@ class Recipe:
         sound_steps, sound_batch_samples: before that, the audio encoder alone learns to name
             sounds and their possible sources, from windows without pictures.
         sample_size_hw: training size in pixels, multiples of 32.
+        late_size_hw, late_share: the size in this last share of the steps: small pictures teach
+            most for their time, the last steps get used to the size that will be analysed.
         learning_rate: peak for parts that start fresh.
         backbone_learning_rate, audio_learning_rate: peaks for the two encoders.
         audio_rate_later: share of the audio encoder's peak that it keeps once pictures join.
@@ -49,6 +51,8 @@ class Recipe:
     sound_steps: int
     sound_batch_samples: int
     sample_size_hw: tuple[int, int]
+    late_size_hw: tuple[int, int]
+    late_share: float
     learning_rate: float
     backbone_learning_rate: float
     audio_learning_rate: float
@@ -72,10 +76,16 @@ class Recipe:
         for name in ("batch_samples", "sound_batch_samples"):
             if getattr(self, name) < 2 or getattr(self, name) % 2:
                 raise UsageError(f"{name} must be even, got {getattr(self, name)}")
-        if any(side % 32 for side in self.sample_size_hw):
-            raise UsageError(f"sample_size_hw must be multiples of 32, got {self.sample_size_hw}")
+        for name in ("sample_size_hw", "late_size_hw"):
+            if any(side % 32 for side in getattr(self, name)):
+                raise UsageError(f"{name} must be multiples of 32, got {getattr(self, name)}")
         if self.precision not in ("fp32", "bf16"):
             raise UsageError(f"precision must be fp32 or bf16, got {self.precision!r}")
+
+    def size_hw_at(self, step: int) -> tuple[int, int]:
+        """Return the training size of a step, counted without the sound's own."""
+        is_late = step >= (1.0 - self.late_share) * self.steps
+        return self.late_size_hw if is_late else self.sample_size_hw
 
     @property
     def source_classes(self) -> tuple[str, ...]:

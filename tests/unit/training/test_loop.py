@@ -28,6 +28,7 @@ def tiny_recipe(**changes: object) -> Recipe:
             "steps": 4,
             "batch_samples": 4,
             "sample_size_hw": (64, 64),
+            "late_size_hw": (64, 64),
             **changes,
         },
     )

@@ -39,6 +39,7 @@ def test_a_wrong_file_is_a_usage_error_that_names_it(tmp_path, text):
         {"batch_samples": 3},
         {"sound_batch_samples": 0},
         {"sample_size_hw": (100, 100)},
+        {"late_size_hw": (8, 8)},
         {"precision": "int8"},
     ],
     ids=str,
@@ -46,6 +47,12 @@ def test_a_wrong_file_is_a_usage_error_that_names_it(tmp_path, text):
 def test_values_that_cannot_work_are_refused(changes):
     with pytest.raises(UsageError):
         load_recipe("mini").with_overrides(**changes)
+
+
+def test_the_last_steps_train_at_the_late_size():
+    recipe = load_recipe("mini").with_overrides(steps=10, late_share=0.2)
+    sizes = [recipe.size_hw_at(step) for step in range(10)]
+    assert sizes == [recipe.sample_size_hw] * 8 + [recipe.late_size_hw] * 2
 
 
 def test_the_source_classes_are_those_of_the_network():
