@@ -16,7 +16,7 @@ from avscli.datasets.labelled import LabelledClip
 from avscli.datasets.scene_timeline import random_voice
 from avscli.datasets.scenes import KINDS, TEST_SEEDS, sample_scene_frame
 from avscli.datatypes import WINDOW_SAMPLES
-from avscli.errors import UsageError
+from avscli.errors import DataError, UsageError
 from avscli.evaluation.counterfactual import NUM_COUPLES, side_by_side, swapped_couples
 from avscli.evaluation.frames import LabelledFrame, read_pair, scene_frames
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from avscli.config import EvalDataOptions
+    from avscli.datasets.avsbench import ClipFiles
     from avscli.datasets.avsmix import Pair
     from avscli.evaluation.counterfactual import SideBySide
 
@@ -90,6 +91,10 @@ def _avsmix(options: EvalDataOptions, root: Path) -> DataSet:
     data = AvsMix.open(root)
     table = root / (options.pairs or f"pairs_{split}.csv")
     pairs = data.pairs_in(table)[: options.limit]
+    for pair in pairs:
+        for path in (pair.image, pair.mask, *pair.audio):
+            if not path.is_file():
+                raise DataError(f"{table.name}, pair {pair.pair_id}: {path} is missing")
     return DataSet(
         facts={"kind": "avsmix", "split": split, "pairs": table.name, "truth": "masks by class"},
         num_samples=len(pairs),
@@ -136,6 +141,7 @@ def _avsbench(options: EvalDataOptions, root: Path) -> DataSet:
     data = AvsBench.open(kind, root)
     files = data.files(options.split)[: options.limit]
     is_semantic = data.num_classes > 1
+    _require_files(files, f"every problem of the copy: avs data check {kind} {root}")
 
     def samples() -> Iterator[LabelledClip]:
         for each in files:
@@ -155,6 +161,25 @@ def _avsbench(options: EvalDataOptions, root: Path) -> DataSet:
         altered=lambda: _altered_clips(samples()),
         class_names=AVSS_CLASSES if is_semantic else (),
     )
+
+
+def _require_files(clips: Sequence[ClipFiles], hint: str) -> None:
+    """Look for every file before any is read.
+
+    Raises:
+        DataError: naming the first file that is missing, or that nothing asks for.
+    """
+    for clip in clips:
+        labels = {path for path in clip.labels if path is not None}
+        expected = {*clip.frames, *labels}
+        for path in sorted({*expected, clip.sound}):
+            if not path.is_file():
+                raise DataError(f"clip {clip.clip_id}: {path} is missing", hint=hint)
+        folders = {path.parent for path in (expected if None not in clip.labels else clip.frames)}
+        found = {path for folder in folders for path in folder.iterdir()}
+        extra = sorted(p for p in found - expected if p.suffix in (".png", ".jpg"))
+        if extra:
+            raise DataError(f"clip {clip.clip_id}: {extra[0]} is an extra frame", hint=hint)
 
 
 def _altered_clips(clips: Iterable[LabelledClip]) -> Iterator[Altered]:

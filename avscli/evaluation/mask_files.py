@@ -26,6 +26,7 @@ from avscli.masks import decode_mask
 from avscli.media.stills import read_indices, read_picture
 from avscli.outputs.coco import COCO_NAME
 from avscli.outputs.journal import JOURNAL_NAME, read_journal
+from avscli.outputs.run_record import RUN_RECORD_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,6 +102,24 @@ def open_masks(path: Path, num_classes: int) -> list[StoredClip]:
             hint=f"expected a run folder ({JOURNAL_NAME}), a COCO .json, or a folder of PNGs",
         )
     return clips
+
+
+def recorded_weights(path: Path) -> list[dict[str, str]]:
+    """Return name and hash of the weights that run folders say their masks are from.
+
+    Raises:
+        DataError: a run.json is damaged.
+    """
+    weights: set[tuple[str, str]] = set()
+    for record in (path / RUN_RECORD_NAME, *path.glob(f"*/{RUN_RECORD_NAME}")):
+        if not record.is_file():
+            continue
+        try:
+            checkpoint = json.loads(record.read_text(encoding="utf-8"))["checkpoint"]
+            weights.add((checkpoint["name"], checkpoint["sha256"]))
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as err:
+            raise DataError(f"{record} is damaged: {type(err).__name__} {err}") from err
+    return [{"name": name, "sha256": sha256} for name, sha256 in sorted(weights)]
 
 
 def _run_clip(folder: Path, num_classes: int) -> StoredClip:

@@ -15,7 +15,7 @@ from avscli import __version__
 from avscli.errors import UsageError
 from avscli.evaluation.counterfactual import score_altered, score_side_by_side
 from avscli.evaluation.gallery import Gallery
-from avscli.evaluation.mask_files import open_masks
+from avscli.evaluation.mask_files import open_masks, recorded_weights
 from avscli.evaluation.mask_way import check_pairs, judged_masks, pair_clips
 from avscli.evaluation.network_way import judge_sample
 from avscli.evaluation.protocols import AvsBenchProtocol, AvsProtocol, AvssProtocol
@@ -149,7 +149,12 @@ def evaluate_masks(
         date_created=report_time(),
         tool=f"avs {__version__}",
         way="masks",
-        data={"predicted": str(predicted), "truth": str(true), "sizes_hw": _sizes(sums)},
+        data={
+            "predicted": str(predicted),
+            "predicted_by": recorded_weights(predicted),
+            "truth": str(true),
+            "sizes_hw": _sizes(sums),
+        },
         checkpoint=None,
         options=asdict(options),
         device=None,

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from tests.avsbench_copies import write_s4
+from tests.builders import make_video
 from tests.conftest import SHARED, Avs
 from tests.e2e.browser import visit
+from tests.e2e.conftest import Segment
 from tests.miniatures import write_avsmix, write_picture
 
 SIZE_HW = (24, 32)
@@ -120,6 +122,9 @@ def break_s4(root: Path, kind: str) -> str:
         return "'category'"
     if kind == "missing mask":
         mask.unlink()
+    elif kind == "extra frame":
+        mask = mask.with_name(mask.name.replace("_3", "_6"))
+        write_picture(mask, np.zeros((64, 64), np.uint8))
     elif kind == "wrong size":
         write_picture(mask, np.zeros((8, 8), np.uint8))
     elif kind == "unreadable png":
@@ -130,7 +135,8 @@ def break_s4(root: Path, kind: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "kind", ["missing column", "missing mask", "wrong size", "unreadable png", "values off"]
+    "kind",
+    ["missing column", "missing mask", "extra frame", "wrong size", "unreadable png", "values off"],
 )
 def test_a_broken_copy_is_told_by_file_and_field(avs: Avs, weights: Path, tmp_path: Path, kind):
     root = write_s4(tmp_path / "s4", clips={"test": 1})
@@ -141,6 +147,22 @@ def test_a_broken_copy_is_told_by_file_and_field(avs: Avs, weights: Path, tmp_pa
     assert done.code == 3, done.err
     assert named in done.err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_agrees_with_its_own_coco_file_at_every_analysed_time(
+    segment: Segment, avs: Avs, weights: Path, tmp_path: Path
+):
+    clip = make_video(tmp_path / "clip.mp4", seconds=2, fps=10, size_hw=(64, 96))
+    segment(clip)  # a line for every frame; four frames a second are analysed
+    run = tmp_path / "out" / clip.name
+    done = avs("eval", "--pred", run, "--gt", run / "masks.coco.json", "-o", tmp_path / "eval")
+    assert done.code == 0, done.err
+    report = json.loads((tmp_path / "eval" / "eval.json").read_text())
+    assert report["data"]["predicted_by"][0]["name"] == weights.stem
+    ours = report["protocols"]["avs"]
+    assert ours["num_frames"] == len(json.loads((run / "masks.coco.json").read_text())["images"])
+    assert ours["num_sounding_frames"] > 0
+    assert ours["scores"]["mean_iou"]["value"] == ours["scores"]["boundary_f"]["value"] == 1.0
 
 
 @pytest.fixture
