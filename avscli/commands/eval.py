@@ -162,7 +162,8 @@ def _network(
 
     data = open_data(source)
     runtime = open_runtime(weights, run, console.warn)
-    with console.counting("eval", quiet=quiet, total=data.num_samples) as on_progress:
+    total = None if options.counterfactual else data.num_samples  # how many sound is not known
+    with console.counting("eval", quiet=quiet, total=total) as on_progress:
         return evaluate_network(runtime, data, options, on_progress)
 
 

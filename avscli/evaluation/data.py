@@ -183,19 +183,22 @@ def _require_files(clips: Sequence[ClipFiles], hint: str) -> None:
 
 
 def _altered_clips(clips: Iterable[LabelledClip]) -> Iterator[Altered]:
-    """Yield clips muted, shifted, and with the sound of the clip before if of another class."""
+    """Yield clips muted, shifted, and with the sound of the last clip of another category."""
     silence = window_log_mel(np.zeros((1, WINDOW_SAMPLES), np.float32)).numpy()
+    before: LabelledClip | None = None
     donor: LabelledClip | None = None
     for clip in clips:
+        if before is not None and (clip.category is None or before.category != clip.category):
+            donor = before  # tables list one category after the other
         others: dict[str, Sample] = {
             "muted": replace(clip, log_mel=np.repeat(silence, len(clip.log_mel), axis=0)),
             "shifted": replace(clip, log_mel=_shifted(clip)),
         }
-        if donor is not None and (clip.category is None or donor.category != clip.category):
+        if donor is not None:
             steps = np.arange(len(clip.log_mel)) % int(donor.valid.sum())
             others["swapped"] = replace(clip, log_mel=donor.log_mel[steps])
         yield Altered(clip, others)
-        donor = clip
+        before = clip
 
 
 def _shifted(clip: LabelledClip) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:

@@ -10,18 +10,18 @@ import torch
 from avscli.datatypes import NetworkInput
 from avscli.evaluation.clips import JudgedClip
 from avscli.evaluation.frames import LabelledFrame
-from avscli.evaluation.scoring import judge, judgement_of
+from avscli.evaluation.scoring import Judgement, judge, judgement_of
 from avscli.media.reader import fit_frame_size
 from avscli.media.stills import resize_picture
 from avscli.preprocess import normalised
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from avscli.datasets.labelled import LabelledClip
     from avscli.datatypes import NetworkSpec
     from avscli.devices import Runtime
-    from avscli.evaluation.scoring import Judgement
 
 
 def judge_sample(
@@ -35,27 +35,33 @@ def judge_sample(
         threshold: probability at or above which a pixel is marked; None takes the spec's.
     """
     if isinstance(sample, LabelledFrame):
-        said = [judge(runtime, sample, threshold)]
-        return _joined(
-            said,
+        said = _stacked([judge(runtime, sample, threshold)])
+        return JudgedClip(
             clip_id=sample.name,
             kind=sample.kind,
             category=sample.class_name,
+            labels=said.labels,
+            logits=said.logits,
+            probability=said.probability,
             targets=sample.target[None],
             labelled=np.ones(1, np.bool_),
+            scores=_largest(said),
             pictures=sample.picture[None],
         )
-    logits = runtime.forward(clip_input(sample, runtime.network.spec)).logits.flatten(0, 1)
-    size_hw = sample.targets.shape[1:]
-    spec = runtime.network.spec
-    steps = logits.numpy()[: len(sample.valid)]
-    return _joined(
-        [judgement_of(step, size_hw, spec, threshold) for step in steps],
+    spec, size_hw = runtime.network.spec, sample.targets.shape[1:]
+    logits = runtime.forward(clip_input(sample, spec)).logits.flatten(0, 1).numpy()
+    steps = logits[: len(sample.valid)]
+    said = _stacked([judgement_of(step, size_hw, spec, threshold) for step in steps])
+    return JudgedClip(
         clip_id=sample.clip_id,
         kind="clip",
         category=sample.category,
+        labels=said.labels,
+        logits=said.logits,
+        probability=said.probability,
         targets=sample.targets,
         labelled=sample.labelled,
+        scores=_largest(said),
         pictures=sample.pictures,
     )
 
@@ -101,25 +107,11 @@ def _cut(steps: Tensor, clip_length: int) -> Tensor:
     return steps.reshape(-1, clip_length, *steps.shape[1:])
 
 
-def _joined(
-    said: list[Judgement],
-    *,
-    clip_id: str,
-    kind: str,
-    category: str | None,
-    targets: np.ndarray[tuple[int, ...], np.dtype[np.uint8]],
-    labelled: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
-    pictures: np.ndarray[tuple[int, ...], np.dtype[np.uint8]],
-) -> JudgedClip:
-    return JudgedClip(
-        clip_id=clip_id,
-        kind=kind,
-        category=category,
-        labels=np.stack([step.labels for step in said]),
-        logits=np.stack([step.logits for step in said]),
-        probability=np.stack([step.probability for step in said]),
-        targets=targets,
-        labelled=labelled,
-        scores=np.array([float(step.probability.max()) for step in said]),
-        pictures=pictures,
-    )
+def _stacked(said: list[Judgement]) -> Judgement:
+    """Return T judgements [H, W] as one [T, H, W]."""
+    return Judgement(*(np.stack(maps) for maps in zip(*said, strict=True)))
+
+
+def _largest(said: Judgement) -> NDArray[np.float64]:
+    """Return [T] the largest probability of each step."""
+    return said.probability.max(axis=(1, 2)).astype(np.float64)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from avscli.config import EvalOptions
     from avscli.devices import Runtime
     from avscli.evaluation.clips import JudgedClip
-    from avscli.evaluation.data import DataSet
+    from avscli.evaluation.data import DataSet, Sample
     from avscli.evaluation.protocols import Json, ScoringProtocol
 
 _AHEAD = 2  # samples read, and judged clips waiting to be scored
@@ -60,10 +60,9 @@ class _Sums:
             self.sizes.add((clip.targets.shape[1], clip.targets.shape[2]))
         self.seconds += time.perf_counter() - began
 
-    def results(self, names: Iterable[str]) -> dict[str, Json]:
-        ours = self.ours.result()
-        published = {name: protocol.result() for name, protocol in self.published.items()}
-        return {name: ours if name == "avs" else published[name] for name in names}
+    def results(self, ours: Json, names: Iterable[str]) -> dict[str, Json]:
+        """Return our result and the published ones by the names asked for."""
+        return {name: ours if name == "avs" else self.published[name].result() for name in names}
 
 
 def evaluate_network(
@@ -96,7 +95,11 @@ def evaluate_network(
                 yield clip
 
     _score(prefetch(judged(), depth=_AHEAD), sums, on_progress)
-    altered = _counterfactual(runtime, data, options) if options.counterfactual else None
+    altered = None
+    if options.counterfactual:
+        done = len(sums.ours.rows)
+        altered = _counterfactual(runtime, data, options, lambda more: on_progress(done + more))
+    scores = sums.ours.result()
     assert runtime.network.checkpoint is not None, "load_network fills it in"
     checkpoint = runtime.network.checkpoint
     return EvaluationReport(
@@ -112,8 +115,8 @@ def evaluate_network(
         },
         options=asdict(options) | {"threshold": options.threshold or spec.threshold},
         device=runtime.facts(),
-        protocols=sums.results(options.protocols),
-        scores=sums.ours.result(),
+        protocols=sums.results(scores, options.protocols),
+        scores=scores,
         counterfactual=altered,
         clips=[asdict(row) for row in sums.ours.rows],
         worst=sums.gallery.worst(),
@@ -145,6 +148,7 @@ def evaluate_masks(
     _score(
         prefetch(judged_masks(pairs, options.tolerance_seconds), depth=_AHEAD), sums, on_progress
     )
+    scores = sums.ours.result()
     return EvaluationReport(
         date_created=report_time(),
         tool=f"avs {__version__}",
@@ -158,8 +162,8 @@ def evaluate_masks(
         checkpoint=None,
         options=asdict(options),
         device=None,
-        protocols=sums.results(options.protocols),
-        scores=sums.ours.result(),
+        protocols=sums.results(scores, options.protocols),
+        scores=scores,
         counterfactual=None,
         clips=[asdict(row) for row in sums.ours.rows],
         worst=sums.gallery.worst(),
@@ -189,11 +193,19 @@ def _score(clips: Iterator[JudgedClip], sums: _Sums, on_progress: Callable[[int]
             on_progress(number)
 
 
-def _counterfactual(runtime: Runtime, data: DataSet, options: EvalOptions) -> Json:
+def _counterfactual(
+    runtime: Runtime, data: DataSet, options: EvalOptions, on_progress: Callable[[int], None]
+) -> Json:
+    num_judged = 0
+
+    def judged(sample: Sample) -> JudgedClip:
+        nonlocal num_judged
+        num_judged += 1
+        on_progress(num_judged)
+        return judge_sample(runtime, sample, options.threshold)
+
     with closing(prefetch(data.altered(), depth=_AHEAD)) as altered:
-        told: Json = score_altered(
-            altered, lambda sample: judge_sample(runtime, sample, options.threshold)
-        )
+        told: Json = score_altered(altered, judged)
     if data.side_by_side is not None:
         frames = data.side_by_side()
         beside = score_side_by_side(runtime, frames, threshold=options.threshold)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.avsbench_copies import write_s4
+from tests.avsbench_copies import write_avss, write_s4
 from tests.builders import make_video
 from tests.conftest import SHARED, Avs
 from tests.e2e.browser import visit
@@ -147,6 +147,22 @@ def test_a_broken_copy_is_told_by_file_and_field(avs: Avs, weights: Path, tmp_pa
     assert done.code == 3, done.err
     assert named in done.err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_colour_off_the_palette_is_told_by_file_and_place(
+    avs: Avs, weights: Path, tmp_path: Path
+):
+    root = write_avss(tmp_path / "avss", clips={"test": 1})
+    picture = np.zeros((48, 80, 3), np.uint8)
+    picture[5, 6] = (1, 2, 3)
+    broken = next(iter(sorted(root.rglob("labels_rgb/2.png"))))
+    write_picture(broken, picture)
+    done = avs(
+        "eval", "--data", "avsbench-avss", "--root", root, "-w", weights, "-o", tmp_path / "out"
+    )
+    assert done.code == 3, done.err
+    assert str(broken) in done.err
+    assert "row 5, column 6" in done.err
 
 
 def test_a_run_agrees_with_its_own_coco_file_at_every_analysed_time(

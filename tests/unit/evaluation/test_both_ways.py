@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +12,12 @@ import torch
 
 from avscli.checkpoints import load_network
 from avscli.config import EvalDataOptions, EvalOptions
+from avscli.datasets.avsbench import AVSS_CLASSES
 from avscli.datasets.scenes import KINDS
 from avscli.devices import start
 from avscli.errors import DataError, UsageError
 from avscli.evaluation.data import Altered, Sample, open_data
-from avscli.evaluation.frames import LabelledFrame
+from avscli.evaluation.frames import LabelledFrame, scene_frames
 from avscli.evaluation.network_way import clip_input, judge_sample
 from avscli.evaluation.run import evaluate_masks, evaluate_network
 from tests.avsbench_copies import write_avss, write_ms3, write_s4
@@ -81,6 +84,56 @@ def test_avss_clips_are_padded_to_ten_steps(tmp_path):
     assert valid == [5, 5, 10]
     assert data.class_names[0] == "background"
     assert data.facts["truth"] == "labels_rgb"
+
+
+SEMANTIC_SPEC = replace(
+    TINY_SPEC,
+    task="semantic",
+    clip_length=10,
+    resize_mode="squash",
+    num_classes=len(AVSS_CLASSES),
+    class_names=AVSS_CLASSES,
+    padding="zeros_with_flag",
+)
+
+
+def test_classes_are_scored_the_same_both_ways(tmp_path):
+    path = save_tiny(tmp_path / "semantic.safetensors", make_network(SEMANTIC_SPEC))
+    semantic = start(load_network(str(path)), "cpu", warn=pytest.fail)
+    root = write_avss(tmp_path / "data", clips={"test": 1})
+    data = open_data(EvalDataOptions("avsbench-avss", root))
+    both = EvalOptions(protocols=("avs", "avss"), num_classes=len(AVSS_CLASSES))
+    by_network = evaluate_network(semantic, data, both, ignore)
+    for number, sample in enumerate(data.samples()):
+        clip = judge_sample(semantic, sample, None)
+        target = np.where(clip.targets == 255, 0, clip.targets)
+        for step in range(10):
+            for side, maps in (("true", target), ("predicted", clip.labels)):
+                write_palette_png(tmp_path / side / f"{number}" / f"{step}.png", maps[step])
+    by_masks = evaluate_masks(tmp_path / "predicted", tmp_path / "true", both, ignore)
+    # The padding is written out as labelled here, which is how the published protocol sees it.
+    assert by_network.protocols["avss"] == pytest.approx(by_masks.protocols["avss"])
+    assert by_network.protocols["avss"]["num_frames"] == 30
+    assert by_network.scores["num_frames"] == 20
+    assert by_network.scores["per_class"].keys() >= {"background"}
+    assert by_network.scores["dataset_mean_iou"] is not None
+
+
+def test_few_clips_are_in_memory_at_once(runtime):
+    pictures: list[weakref.ref] = []
+    alive: list[int] = []
+
+    def samples():
+        for frame in scene_frames(25, (64, 64)):
+            picture = frame.picture.copy()
+            pictures.append(weakref.ref(picture))
+            alive.append(sum(seen() is not None for seen in pictures))
+            yield replace(frame, picture=picture)
+
+    data = replace(open_data(EvalDataOptions("scenes", limit=25)), samples=samples)
+    evaluate_network(runtime, data, EvalOptions(), ignore)
+    assert len(alive) == 25
+    assert max(alive) < 12  # two read ahead, two judged ahead, and those in hand
 
 
 def test_a_clip_is_cut_to_the_networks_length(tmp_path):
