@@ -22,6 +22,7 @@ from avscli.batch.child import Child, Message, describe_end
 from avscli.batch.jobs import Job, JobResult, to_json
 from avscli.errors import AvscliError, DeviceError
 from avscli.outputs.run_folder import clear_partial
+from avscli.shipped import find_checkpoint, sha256_of
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -33,10 +34,26 @@ MAX_FAILED_STARTS = 3  # in a row, before any worker was ready
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What every job of a batch has in common: the weights and the options."""
+    """What every job of a batch has in common.
+
+    Attributes:
+        weights: a shipped name or a path.
+        weights_sha256: of that file.
+        options: of every file.
+    """
 
     weights: str
+    weights_sha256: str
     options: SegmentOptions
+
+    @classmethod
+    def of(cls, weights: str, options: SegmentOptions) -> Work:
+        """Find the weights.
+
+        Raises:
+            UnknownNetworkError: neither a shipped name nor an existing file.
+        """
+        return cls(weights, sha256_of(find_checkpoint(weights)), options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +83,16 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A worker was taken away from outside in the middle of a job; the file is not to blame."""
+    """A worker was taken away from outside before its job was done.
+
+    Attributes:
+        had_begun: the worker had the file open, which may yet be to blame.
+    """
 
     worker: int
     job: Job
     why: str
+    had_begun: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +283,7 @@ class Processes:
         if job is None:
             return []
         if not was_ready or status in (-signal.SIGKILL, -signal.SIGTERM):
-            return [Lost(slot.index, job, why)]
+            return [Lost(slot.index, job, why, was_ready)]
         return [Finished(slot.index, job, JobResult("crashed", message=why))]
 
     def _overdue(self) -> list[Update]:

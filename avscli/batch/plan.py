@@ -16,7 +16,6 @@ from avscli.batch.jobs import Job, JobResult
 from avscli.batch.manifest import latest_records, read_records
 from avscli.batch.sources import Found, Narrowing, find_sources, settle
 from avscli.errors import UsageError
-from avscli.shipped import find_checkpoint, sha256_of
 
 if TYPE_CHECKING:
     from avscli.batch.executors import Work
@@ -108,7 +107,6 @@ def make_plan(
         prober: asked for the lengths of files.
 
     Raises:
-        WeightsError: the weights are unknown.
         DataError: a manifest in the output folder is damaged.
     """
     decide = _Decider(output, work, batch)
@@ -134,7 +132,6 @@ class _Decider:
 
     def __init__(self, output: Path, work: Work, batch: BatchOptions) -> None:
         self._output, self._work, self._batch = output, work, batch
-        self._weights_sha256 = sha256_of(find_checkpoint(work.weights))
         self.known: dict[str, Known] = {}
         self.seconds_per_second: float | None = None
         wall = media = 0.0
@@ -150,7 +147,7 @@ class _Decider:
         """Put a source where it belongs in a plan."""
         known = self.known.get(source.key)
         identity = source_identity(source.path, self._batch.hashing)
-        fingerprint = Fingerprint.of(identity, self._weights_sha256, self._work.options)
+        fingerprint = Fingerprint.of(identity, self._work.weights_sha256, self._work.options)
         reason = self._reason(source, known, fingerprint)
         if not reason:
             plan.num_up_to_date += 1

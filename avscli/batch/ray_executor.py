@@ -180,7 +180,7 @@ class RayCluster:
         self._replace(slot)
         # Ray does not tell a decoder that crashes from a node that is switched off.
         why = f"its worker died: {str(err).strip().splitlines()[0]}"
-        return [] if job is None else [Lost(slot.index, job, why)]
+        return [] if job is None else [Lost(slot.index, job, why, had_begun=True)]
 
     def _overdue(self) -> list[Update]:
         now, found = time.monotonic(), list[Update]()

@@ -11,7 +11,7 @@ import signal
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -90,18 +90,19 @@ def run_batch(
         WeightsError, DeviceError: no worker can work at all.
         DataError: a manifest in the output folder is damaged.
     """
-    with Prober() as prober:
-        sources = find_videos(inputs, output, batch, prober, warn)
-        with Manifest(output, batch.shard, warn) as manifest:
+    with ExitStack() as stack:
+        with Prober() as prober:
+            sources = find_videos(inputs, output, batch, prober, warn)
+            manifest = stack.enter_context(Manifest(output, batch.shard, warn))
             plan = make_plan(sources, output, work, batch, prober)
-            executor = open_executor(work, batch, manifest, num_jobs=len(plan.jobs))
+        run = _Run(manifest, work, batch, watch, warn, media_seconds(plan))
+        with open_executor(work, batch, manifest, num_jobs=len(plan.jobs)) as executor:
             watch(planned(plan, work, executor.num_workers))
-            run = _Run(manifest, work, batch, watch, warn, media_seconds(plan))
             run.adopt(plan)
             run.do([job for job, _why in plan.jobs], executor)
-            files = write_summaries(output, batch.shard)
-            if batch.combine and not run.was_interrupted:
-                files = (*files, write_combined(output))
+        files = write_summaries(output, batch.shard)
+        if batch.combine and not run.was_interrupted:
+            files = (*files, write_combined(output))
     return BatchReport(
         output,
         run.counts,
@@ -116,7 +117,7 @@ def open_executor(
     work: Work, batch: BatchOptions, manifest: Manifest, *, num_jobs: int
 ) -> Executor:
     """Return the executor that the options ask for, not yet entered."""
-    if batch.engine == "ray":
+    if batch.engine == "ray" and num_jobs:
         from avscli.batch.ray_executor import RayCluster
 
         return RayCluster(work, batch, manifest.path.parent)
@@ -183,7 +184,7 @@ class _Run:
     def do(self, jobs: Sequence[Job], executor: Executor) -> None:
         """Do all jobs, or as many as there is a wish for."""
         self._pending.extend(jobs)
-        with _interrupts(self._interrupted), executor:
+        with _interrupts(self._interrupted):
             try:
                 while self._feed(executor):
                     for update in executor.updates(TICK_SECONDS):
@@ -208,8 +209,9 @@ class _Run:
             case Finished(worker, job, result):
                 self._in_work -= 1
                 self._finished(worker, job, result)
-            case Lost(worker, job, why):
+            case Lost(worker, job, why, had_begun):
                 self._in_work -= 1
+                self._losses[job.key] += had_begun
                 self._lost(worker, job, why)
             case Told(message):
                 if message not in self._told:
@@ -225,7 +227,6 @@ class _Run:
             self._record(job, result, worker)
 
     def _lost(self, worker: int, job: Job, why: str) -> None:
-        self._losses[job.key] += 1
         survived = self._survived(job)
         if survived is not None:
             self._record(job, survived, worker)

@@ -145,7 +145,7 @@ def batch(
         combine=combine,
         dry_run=dry_run,
     )
-    work = Work(weights, options)
+    work = Work.of(weights, options)
     if dry_run:
         plan = plan_batch(inputs, output, work, chosen, console.warn)
         num_workers = chosen.workers or max(1, len(chosen.devices))

@@ -52,7 +52,7 @@ class Batch:
 
     def __init__(self, folder: Path, weights: Path) -> None:
         self.inputs, self.output = folder / "in", folder / "out"
-        self.work = Work(str(weights), SegmentOptions())
+        self.work = Work.of(str(weights), SegmentOptions())
         self.inputs.mkdir()
 
     def plan(self, batch: BatchOptions = BatchOptions(), work: Work | None = None) -> Plan:  # noqa: B008
@@ -125,14 +125,14 @@ def test_a_changed_source_is_done_again_over_its_old_results(done: Batch) -> Non
 
 
 def test_changed_options_are_done_again(done: Batch) -> None:
-    work = Work(done.work.weights, SegmentOptions(min_area=0.1))
+    work = Work.of(done.work.weights, SegmentOptions(min_area=0.1))
     assert reasons(done.plan(work=work)) == dict.fromkeys(("a.mp4", "b.mp4"), "options changed")
 
 
 def test_changed_weights_are_done_again(done: Batch, tmp_path: Path) -> None:
     other = tmp_path / "other.safetensors"
     other.write_bytes(Path(done.work.weights).read_bytes() + b"\0")
-    work = Work(str(other), done.work.options)
+    work = Work.of(str(other), done.work.options)
     assert set(reasons(done.plan(work=work)).values()) == {"weights changed"}
 
 

@@ -1,0 +1,134 @@
+"""What a person sees of a batch: a line that changes at a terminal, plain lines elsewhere."""
+
+import io
+import json
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from avscli import console
+from avscli.batch.events import (
+    BatchEvent,
+    BatchReport,
+    JobAdvanced,
+    JobEnded,
+    JobRepeated,
+    JobStarted,
+    Planned,
+    Stopping,
+)
+from avscli.batch.jobs import Job, JobResult
+
+Captured = pytest.CaptureFixture[str]
+
+
+def job(key: str) -> Job:
+    return Job(key, f"in/{key}", "out", 1, 60.0, False, {}, key)
+
+
+def ended(key: str, result: JobResult) -> JobEnded:
+    return JobEnded(0, job(key), result, 60.0)
+
+
+DONE = JobResult("done", frames=1500, media_seconds=60.0, wall_seconds=30.0, mean_score=0.5)
+FAILED = JobResult("failed", message="in/b [1].mp4 is empty (0 bytes)")
+EVENTS: list[BatchEvent] = [
+    Planned(3, 2, 1, 180.0, 10, None),
+    JobStarted(0, job("a.mp4")),
+    JobAdvanced(0, 30.0),
+    ended("a.mp4", DONE),
+    JobStarted(0, job("b [1].mp4")),
+    ended("b [1].mp4", FAILED),
+    JobStarted(0, job("c.mp4")),
+    JobRepeated(0, job("c.mp4"), "its process was ended by SIGKILL"),
+    Stopping(1, "interrupted"),
+]
+
+
+def play(*, as_json: bool = False, quiet: bool = False) -> None:
+    with console.batch_progress(as_json=as_json, quiet=quiet) as watch:
+        for event in EVENTS:
+            watch(event)
+
+
+def test_failures_are_told_at_once_and_a_table_ends_it(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    play()
+    out, err = capsys.readouterr()
+    assert err.splitlines() == [
+        "failed: b [1].mp4: in/b [1].mp4 is empty (0 bytes)",
+        "warning: c.mp4 will be done again: its process was ended by SIGKILL",
+        "interrupted: finishing 1 in work, beginning no more; Ctrl-C again to drop them",
+    ]
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in out.splitlines()]
+    assert [row for row in rows if row] == [
+        ["b [1].mp4", "failed", "", "", "", "it is empty (0 bytes)"],
+        ["a.mp4", "done", "1500", "2.00", "0.50", ""],
+    ]
+
+
+def test_plain_lines_come_every_ten_seconds(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(0, 1000, 5))
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+    play()
+    lines = [line for line in capsys.readouterr().err.splitlines() if "files" in line]
+    assert lines
+    assert lines[-1].startswith("2/3 files, 1 failed, ")
+    assert "× real time" in lines[-1]
+    assert lines[-1].endswith(" left")
+
+
+def test_a_terminal_gets_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+    terminal = Console(file=screen, force_terminal=True, width=100, highlight=False)
+    monkeypatch.setattr(console, "_err", terminal)
+    with console.batch_progress(as_json=True, quiet=False) as watch:
+        for event in EVENTS[:3]:
+            watch(event)
+        terminal.file.flush()
+        time.sleep(0.3)  # rich draws ten times a second
+    text = screen.getvalue()
+    assert "a.mp4" in text
+    assert "worker 1" in text
+    assert "0/3 files" in text
+
+
+def test_with_json_every_event_is_a_line(capsys: Captured) -> None:
+    play(as_json=True)
+    values = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [value["event"] for value in values] == [
+        *("planned", "started", "advanced", "ended", "started", "ended", "started"),
+        *("repeated", "stopping"),
+    ]
+    assert values[3]["frames"] == 1500
+    assert values[5]["message"] == FAILED.message
+
+
+def test_quiet_tells_problems_only(capsys: Captured) -> None:
+    play(quiet=True)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 3
+    console.show_batch(BatchReport(Path("out")), as_json=False, quiet=True)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_end_says_how_to_go_on(capsys: Captured) -> None:
+    report = BatchReport(
+        Path("out"), num_up_to_date=2, num_left=4, files=(Path("out/failures.txt"),)
+    )
+    report.counts.update({"done": 3, "failed": 1})
+    console.show_batch(report, as_json=False, quiet=False)
+    assert capsys.readouterr().err.splitlines() == [
+        "3 done · 2 up to date · 1 failed · 4 left; the same command carries on → out",
+        "again, only what failed: avs batch @out/failures.txt -o out",
+    ]
+    console.show_batch(report, as_json=True, quiet=False)
+    last = json.loads(capsys.readouterr().out)
+    assert (last["event"], last["exit_code"], last["num_left"]) == ("end", 8, 4)
