@@ -114,4 +114,4 @@ def _stacked(said: list[Judgement]) -> Judgement:
 
 def _largest(said: Judgement) -> NDArray[np.float64]:
     """Return [T] the largest probability of each step."""
-    return said.probability.max(axis=(1, 2)).astype(np.float64)
+    return np.asarray(said.probability.max(axis=(1, 2)), np.float64)

@@ -26,7 +26,8 @@ body { font: 15px/1.45 system-ui, sans-serif; max-width: 1020px; margin: 2em aut
 h1 { font-size: 1.5em; } h2 { font-size: 1.1em; margin-top: 2em; }
 table { border-collapse: collapse; } td, th { padding: .2em .9em .2em 0; text-align: left; }
 td { border-top: 1px solid #8884; font-variant-numeric: tabular-nums; }
-figure { margin: 1em 0; } figcaption { color: #888; max-width: 46em; }
+figure { margin: 1em 0; max-width: 460px; } figcaption { color: #888; }
+.strip { max-width: none; }
 .plots { display: flex; flex-wrap: wrap; gap: 1.5em; }
 svg { background: #8881; } svg text { font: 12px system-ui, sans-serif; fill: currentColor; }
 .axis { stroke: #888; } .ideal { stroke: #888; stroke-dasharray: 4 4; }
