@@ -12,7 +12,9 @@ from avscli.commands import _options as shared
 
 app = typer.Typer(help="Check copies of data sets.", no_args_is_help=True)
 
-Kind = Literal["avsbench-s4", "avsbench-ms3", "avsbench-avss"]  # known before torch is loaded
+Kind = Literal[
+    "avsbench-s4", "avsbench-ms3", "avsbench-avss", "avsmix"
+]  # known before torch is loaded
 SplitName = Literal["train", "val", "test"]
 
 
@@ -31,18 +33,18 @@ def check(
 ) -> None:
     """Read every file of a copy and name those that are not as the layout says."""
     from avscli.datasets.avsbench import SPLITS
-    from avscli.datasets.checking import check_avsbench, require_sound_data
+    from avscli.datasets.checking import check_data, require_sound_data
 
     with console.counter("Checking", quiet=quiet) as on_progress:
         splits = SPLITS if split is None else (split,)
-        found = check_avsbench(kind, root, splits=splits, on_progress=on_progress)
+        found = check_data(kind, root, splits=splits, on_progress=on_progress)
     if as_json:
         told = [{"file": str(p.file), "problem": p.message} for p in found.problems]
-        console.result_json({"kind": kind, "clips": found.num_clips, "problems": told})
+        console.result_json({"kind": kind, "items": found.num_items, "problems": told})
     else:
         for problem in found.problems:
             console.result(problem.message)
     require_sound_data(found, kind, root)
     if not as_json:
-        counts = ", ".join(f"{count} {name}" for name, count in found.num_clips.items())
+        counts = ", ".join(f"{count} {name}" for name, count in found.num_items.items())
         console.result(f"{kind}: all is well ({counts})")

@@ -7,16 +7,14 @@ the very object in the picture. Format: ``images.csv``, ``audio.csv``, ``classes
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from avscli.datasets.tables import read_table
 from avscli.datatypes import WINDOW_SAMPLES
-from avscli.errors import DataError
 from avscli.media.stills import read_indices, read_picture, read_waveform
 
 if TYPE_CHECKING:
@@ -167,19 +165,8 @@ def by_class(pictures: list[Picture]) -> dict[str, list[Picture]]:
     return dict(groups)
 
 
-@cache
 def _rows(path: Path, columns: tuple[str, ...]) -> tuple[dict[str, str], ...]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = tuple(csv.DictReader(file))
-    except OSError as err:
-        raise DataError(
-            f"cannot read {path}: {err.strerror}", hint="is this the root of a copy of avsmix?"
-        ) from err
-    missing = [c for c in columns if not rows or c not in rows[0]]
-    if missing:
-        raise DataError(f"{path} lacks the column {missing[0]!r}")
-    return rows
+    return read_table(path, columns, "avsmix")
 
 
 def _names(cell: str) -> frozenset[str]:

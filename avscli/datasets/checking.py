@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Literal
 
-from avscli.datasets.avsbench import SPLITS, AvsBench, require_size
-from avscli.datasets.label_files import picture_of
-from avscli.errors import DataError
+import numpy as np
+
+from avscli.datasets.avsbench import SPLITS, AvsBench, AvsBenchKind, require_size
+from avscli.datasets.avsmix import AvsMix
+from avscli.datasets.label_files import index_labels_of, picture_of
+from avscli.datasets.labelled import VOID
+from avscli.errors import DataError, MediaError
+from avscli.media.stills import read_waveform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from avscli.datasets.avsbench import AvsBenchKind, ClipFiles, Split
+    from avscli.datasets.avsbench import ClipFiles, Split
+    from avscli.datasets.avsmix import Picture, Sound
 
+DataKind = AvsBenchKind | Literal["avsmix"]
 _PICTURES = (".png", ".jpg")
 
 
@@ -38,16 +47,19 @@ class DataCheck:
     """What a check found.
 
     Attributes:
-        num_clips: by split.
+        num_items: clips (of avsmix: pictures and recordings) by split.
         problems: in table order; empty when all is well.
     """
 
-    num_clips: dict[str, int]
+    num_items: dict[str, int]
     problems: tuple[Problem, ...]
 
 
-def check_avsbench(
-    kind: AvsBenchKind,
+_Check = Callable[[], list[Problem]]
+
+
+def check_data(
+    kind: DataKind,
     root: Path,
     *,
     splits: Sequence[Split] = SPLITS,
@@ -56,25 +68,25 @@ def check_avsbench(
     """Read every file that training or evaluation would read.
 
     Args:
-        kind: which of the three layouts.
+        kind: which layout.
         root: of the copy.
         splits: the splits to look at.
-        on_progress: told how many clips of how many are done; None tells nobody.
+        on_progress: told how many items of how many are done; None tells nobody.
 
     Raises:
-        DataError: the table itself cannot be used.
+        DataError: a table itself cannot be used.
     """
-    data = AvsBench.open(kind, root)
-    clips = [files for split in splits for files in data.files(split)]
+    find = _avsmix_checks if kind == "avsmix" else partial(_clip_checks, kind)
+    checks = {split: find(root, split) for split in splits}
+    everything = [check for of_split in checks.values() for check in of_split]
     problems: list[Problem] = []
     # Decoding leaves the interpreter's lock, so threads share the work.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done, found in enumerate(pool.map(lambda f: _problems_of(data, f), clips), start=1):
+        for done, found in enumerate(pool.map(lambda check: check(), everything), start=1):
             problems += found
             if on_progress is not None:
-                on_progress(done, len(clips))
-    counts: dict[str, int] = {split: sum(f.split == split for f in clips) for split in splits}
-    return DataCheck(counts, tuple(problems))
+                on_progress(done, len(everything))
+    return DataCheck({split: len(of_split) for split, of_split in checks.items()}, tuple(problems))
 
 
 def require_sound_data(check: DataCheck, kind: str, root: Path) -> None:
@@ -92,7 +104,55 @@ def require_sound_data(check: DataCheck, kind: str, root: Path) -> None:
         )
 
 
-def _problems_of(data: AvsBench, files: ClipFiles) -> list[Problem]:
+def _clip_checks(kind: AvsBenchKind, root: Path, split: Split) -> Sequence[_Check]:
+    data = AvsBench.open(kind, root)
+    return [partial(_problems_of_clip, data, files) for files in data.files(split)]
+
+
+def _avsmix_checks(root: Path, split: Split) -> Sequence[_Check]:
+    data = AvsMix.open(root)
+    return [
+        *(partial(_problems_of_picture, data, picture) for picture in data.pictures(split)),
+        *(partial(_problems_of_sound, data, sound) for sound in data.sounds(split)),
+    ]
+
+
+def _problems_of_picture(data: AvsMix, picture: Picture) -> list[Problem]:
+    found = _Found()
+    found.add_unknown(picture.image, picture.classes, data)
+    size = found.size_of(picture.image, lambda p: picture_of(p).shape[:2], None, picture.image)
+    known = {*data.class_index.values(), VOID}
+
+    def read_mask(path: Path) -> tuple[int, ...]:
+        indices = index_labels_of(path, VOID)
+        strange = set(np.unique(indices).tolist()) - known
+        if strange:
+            raise DataError(f"mask {path} holds {min(strange)}, which classes.csv does not name")
+        return indices.shape
+
+    found.size_of(picture.mask, read_mask, size, picture.image)
+    return found.problems
+
+
+def _problems_of_sound(data: AvsMix, sound: Sound) -> list[Problem]:
+    found = _Found()
+    found.add_unknown(sound.audio, sound.visual_classes, data)
+
+    def read(path: Path) -> tuple[int, ...]:
+        try:
+            samples = read_waveform(path)
+        except MediaError as err:
+            told = "damaged" if path.exists() else "no"
+            raise DataError(f"{told} sound {path}") from err
+        if not len(samples):
+            raise DataError(f"sound {path} is empty")
+        return samples.shape
+
+    found.size_of(sound.audio, read, None, sound.audio)
+    return found.problems
+
+
+def _problems_of_clip(data: AvsBench, files: ClipFiles) -> list[Problem]:
     found = _Found()
     folder = files.frames[0].parent
     if not folder.is_dir():
@@ -127,6 +187,12 @@ class _Found:
         for path in sorted(folder.iterdir()):
             if path.suffix in _PICTURES and path not in expected:
                 self.problems.append(Problem(path, f"one picture too many: {path}"))
+
+    def add_unknown(self, path: Path, names: frozenset[str], data: AvsMix) -> None:
+        """Add a problem for a class of a file's row that ``classes.csv`` does not name."""
+        for name in sorted(names - data.class_index.keys()):
+            told = f"{path}: its row names the class {name!r}, classes.csv does not"
+            self.problems.append(Problem(path, told))
 
     def size_of(
         self,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from functools import cache
 from typing import TYPE_CHECKING
 
 from avscli.errors import DataError
@@ -12,7 +11,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@cache
 def read_table(path: Path, columns: tuple[str, ...], kind: str) -> tuple[dict[str, str], ...]:
     """Read a csv table with a header; every row has a text for each of the columns.
 

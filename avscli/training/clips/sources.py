@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avscli.datasets.avsbench import AVSBENCH_KINDS, AvsBench
-from avscli.datasets.checking import check_avsbench, require_sound_data
+from avscli.datasets.checking import check_data, require_sound_data
 from avscli.datasets.scenes import TRAIN_SEEDS, VALIDATION_SEEDS
 from avscli.errors import UsageError
 from avscli.training.clips.data import AvsBenchClips, ClipSource, SceneClips
@@ -109,7 +109,7 @@ def check_sources(
     for root in roots:
         for kind in AVSBENCH_KINDS:
             if kind == root.kind:
-                found = check_avsbench(
+                found = check_data(
                     kind, root.root, splits=("train", "val"), on_progress=on_progress
                 )
                 require_sound_data(found, kind, root.root)

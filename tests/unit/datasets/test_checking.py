@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from avscli.datasets.avsbench import AvsBenchKind
-from avscli.datasets.checking import check_avsbench, require_sound_data
+from avscli.datasets.checking import check_data, require_sound_data
 from avscli.errors import DataError
 from tests.avsbench_copies import write_avss, write_ms3, write_s4
-from tests.miniatures import write_picture, write_sound
+from tests.miniatures import write_avsmix, write_picture, write_sound
 
 WRITERS: dict[AvsBenchKind, Callable[..., Path]] = {
     "avsbench-s4": write_s4,
@@ -21,10 +21,10 @@ WRITERS: dict[AvsBenchKind, Callable[..., Path]] = {
 def test_a_whole_copy_has_no_problems(tmp_path: Path, kind: AvsBenchKind) -> None:
     root = WRITERS[kind](tmp_path)
     seen: list[tuple[int, int]] = []
-    found = check_avsbench(kind, root, on_progress=lambda done, total: seen.append((done, total)))
+    found = check_data(kind, root, on_progress=lambda done, total: seen.append((done, total)))
     assert found.problems == ()
     per_split = 3 if kind == "avsbench-avss" else 1
-    assert found.num_clips == {"train": 2 * per_split, "val": per_split, "test": per_split}
+    assert found.num_items == {"train": 2 * per_split, "val": per_split, "test": per_split}
     assert seen[-1] == (4 * per_split, 4 * per_split)
     require_sound_data(found, kind, root)
 
@@ -76,7 +76,7 @@ def test_one_broken_file_is_named(
     root = WRITERS[kind](tmp_path)
     path = min(root.rglob(file))
     breaks(path)
-    found = check_avsbench(kind, root)
+    found = check_data(kind, root)
     # A frame in the dialect of a neighbour is looked for under its first name.
     assert [problem.file for problem in found.problems] == [path]
     with pytest.raises(DataError, match=told) as caught:
@@ -88,7 +88,7 @@ def test_a_picture_too_many_is_named(tmp_path: Path) -> None:
     root = write_avss(tmp_path, clips={"val": 1})
     strange = next(root.glob("v1s/*/frames")) / "5.jpg"
     write_picture(strange, np.zeros((48, 80, 3), np.uint8))
-    found = check_avsbench("avsbench-avss", root, splits=("val",))
+    found = check_data("avsbench-avss", root, splits=("val",))
     assert [(p.file, p.message) for p in found.problems] == [
         (strange, f"one picture too many: {strange}")
     ]
@@ -98,7 +98,7 @@ def test_a_missing_folder_of_pictures_is_one_problem(tmp_path: Path) -> None:
     root = write_ms3(tmp_path, clips={"val": 1})
     folder = next((root / "ms3_data" / "visual_frames").iterdir())
     folder.rename(root / "elsewhere")
-    found = check_avsbench("avsbench-ms3", root, splits=("val",))
+    found = check_data("avsbench-ms3", root, splits=("val",))
     assert len(found.problems) == 1
     assert "no folder of pictures" in found.problems[0].message
 
@@ -108,8 +108,49 @@ def test_every_problem_of_a_copy_is_told(tmp_path: Path) -> None:
     paths = {*root.rglob("*_val_2.png"), *root.rglob("*_train.wav")}
     for path in paths:
         path.unlink()
-    found = check_avsbench("avsbench-s4", root, splits=("train", "val"))
+    found = check_data("avsbench-s4", root, splits=("train", "val"))
     assert {problem.file for problem in found.problems} == paths
     with pytest.raises(DataError, match="3 problems, the first") as caught:
         require_sound_data(found, "avsbench-s4", root)
     assert caught.value.hint == f"all of them: avs data check avsbench-s4 {root}"
+
+
+def test_a_whole_copy_of_avsmix_has_no_problems(tmp_path: Path) -> None:
+    found = check_data("avsmix", write_avsmix(tmp_path), splits=("test",))
+    assert found.problems == ()
+    assert found.num_items == {"test": 6 + 9}
+
+
+def _index(path: Path) -> None:
+    write_picture(path, np.full((60, 80), 77, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("file", "breaks", "told"),
+    [
+        ("images/3.png", Path.unlink, "no picture"),
+        ("images/3.png", _halve, "damaged"),
+        ("masks/3.png", _shrink, "16×64, expected 60×80"),
+        ("masks/3.png", _index, "holds 77, which classes.csv does not name"),
+        ("audio/bell.wav", Path.unlink, "no sound"),
+        ("audio/bell.wav", lambda path: path.write_bytes(b"RIFF"), "damaged sound"),
+    ],
+)
+def test_one_broken_file_of_avsmix_is_named(
+    tmp_path: Path, file: str, breaks: Callable[[Path], None], told: str
+) -> None:
+    root = write_avsmix(tmp_path)
+    breaks(root / file)
+    found = check_data("avsmix", root, splits=("test",))
+    assert [problem.file for problem in found.problems] == [root / file]
+    assert told in found.problems[0].message
+    assert str(root / file) in found.problems[0].message
+
+
+def test_a_class_that_nobody_names_is_told_with_its_file(tmp_path: Path) -> None:
+    root = write_avsmix(tmp_path)
+    table = (root / "audio.csv").read_text().replace("test,bell", "test,gong")
+    (root / "audio.csv").write_text(table)
+    found = check_data("avsmix", root, splits=("test",))
+    assert [problem.file for problem in found.problems] == [root / "audio" / "bell.wav"]
+    assert "names the class 'gong'" in found.problems[0].message
