@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
 
 from avscli import __version__
 from avscli.errors import UsageError
@@ -23,10 +23,11 @@ from avscli.evaluation.report import EvaluationReport, report_time
 from avscli.media.prefetch import prefetch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterator, Mapping
     from pathlib import Path
 
     from avscli.config import EvalOptions
+    from avscli.datatypes import NetworkSpec
     from avscli.devices import Runtime
     from avscli.evaluation.clips import JudgedClip
     from avscli.evaluation.data import DataSet, Sample
@@ -60,9 +61,43 @@ class _Sums:
             self.sizes.add((clip.targets.shape[1], clip.targets.shape[2]))
         self.seconds += time.perf_counter() - began
 
-    def results(self, ours: Json, names: Iterable[str]) -> dict[str, Json]:
-        """Return our result and the published ones by the names asked for."""
-        return {name: ours if name == "avs" else self.published[name].result() for name in names}
+    def report(self, made: _Made, options: EvalOptions, began: float) -> EvaluationReport:
+        """Return everything that was found."""
+        ours = self.ours.result()
+        return EvaluationReport(
+            date_created=report_time(),
+            tool=f"avs {__version__}",
+            way=made.way,
+            data=made.data | {"sizes_hw": sorted(self.sizes)},  # two of them, if there are several
+            checkpoint=made.checkpoint,
+            options=asdict(options),
+            device=made.device,
+            protocols={
+                name: ours if name == "avs" else self.published[name].result()
+                for name in options.protocols
+            },
+            scores=ours,
+            counterfactual=made.counterfactual,
+            clips=[asdict(row) for row in self.ours.rows],
+            worst=self.gallery.worst(),
+            seconds={
+                "total": time.perf_counter() - began,
+                "network": made.network_seconds,
+                "scoring": self.seconds,
+            },
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """How predictions came about; see `EvaluationReport` for the fields."""
+
+    way: Literal["network", "masks"]
+    data: Json
+    checkpoint: Json | None = None
+    device: Mapping[str, object] | None = None
+    counterfactual: Json | None = None
+    network_seconds: float = 0.0
 
 
 def evaluate_network(
@@ -81,8 +116,7 @@ def evaluate_network(
         UsageError: a protocol that does not fit the data.
     """
     spec, began = runtime.network.spec, time.perf_counter()
-    semantic = bool(data.class_names) and spec.task == "semantic"
-    sums = _sums(options, len(data.class_names) if semantic else 2, data.class_names)
+    sums = _sums(options, _num_classes(spec, data), data.class_names)
     network_seconds = 0.0
 
     def judged() -> Iterator[JudgedClip]:
@@ -99,33 +133,16 @@ def evaluate_network(
     if options.counterfactual:
         done = len(sums.ours.rows)
         altered = _counterfactual(runtime, data, options, lambda more: on_progress(done + more))
-    scores = sums.ours.result()
-    assert runtime.network.checkpoint is not None, "load_network fills it in"
-    checkpoint = runtime.network.checkpoint
-    return EvaluationReport(
-        date_created=report_time(),
-        tool=f"avs {__version__}",
+    made = _Made(
         way="network",
-        data=data.facts | {"sizes_hw": _sizes(sums)},
-        checkpoint={
-            "name": checkpoint.name,
-            "sha256": checkpoint.sha256,
-            "clip_length": spec.clip_length,
-            "frame_size_hw": spec.frame_size_hw,
-        },
-        options=asdict(options) | {"threshold": options.threshold or spec.threshold},
+        data=data.facts,
+        checkpoint=_checkpoint(runtime),
         device=runtime.facts(),
-        protocols=sums.results(scores, options.protocols),
-        scores=scores,
         counterfactual=altered,
-        clips=[asdict(row) for row in sums.ours.rows],
-        worst=sums.gallery.worst(),
-        seconds={
-            "total": time.perf_counter() - began,
-            "network": network_seconds,
-            "scoring": sums.seconds,
-        },
+        network_seconds=network_seconds,
     )
+    used = replace(options, threshold=options.threshold or spec.threshold)
+    return sums.report(made, used, began)
 
 
 def evaluate_masks(
@@ -148,27 +165,34 @@ def evaluate_masks(
     _score(
         prefetch(judged_masks(pairs, options.tolerance_seconds), depth=_AHEAD), sums, on_progress
     )
-    scores = sums.ours.result()
-    return EvaluationReport(
-        date_created=report_time(),
-        tool=f"avs {__version__}",
-        way="masks",
-        data={
-            "predicted": str(predicted),
-            "predicted_by": recorded_weights(predicted),
-            "truth": str(true),
-            "sizes_hw": _sizes(sums),
-        },
-        checkpoint=None,
-        options=asdict(options),
-        device=None,
-        protocols=sums.results(scores, options.protocols),
-        scores=scores,
-        counterfactual=None,
-        clips=[asdict(row) for row in sums.ours.rows],
-        worst=sums.gallery.worst(),
-        seconds={"total": time.perf_counter() - began, "scoring": sums.seconds},
-    )
+    facts: Json = {
+        "predicted": str(predicted),
+        "predicted_by": recorded_weights(predicted),
+        "truth": str(true),
+    }
+    return sums.report(_Made(way="masks", data=facts), options, began)
+
+
+def _num_classes(spec: NetworkSpec, data: DataSet) -> int:
+    """Return how many classes predictions and truth share, the background being one."""
+    if spec.task == "binary" or not data.class_names:
+        return 2
+    if spec.num_classes != len(data.class_names):
+        raise UsageError(
+            f"the network knows {spec.num_classes} classes, the data {len(data.class_names)}"
+        )
+    return spec.num_classes
+
+
+def _checkpoint(runtime: Runtime) -> Json:
+    spec, checkpoint = runtime.network.spec, runtime.network.checkpoint
+    assert checkpoint is not None, "load_network fills it in"
+    return {
+        "name": checkpoint.name,
+        "sha256": checkpoint.sha256,
+        "clip_length": spec.clip_length,
+        "frame_size_hw": spec.frame_size_hw,
+    }
 
 
 def _sums(options: EvalOptions, num_classes: int, class_names: tuple[str, ...]) -> _Sums:
@@ -186,8 +210,10 @@ def _sums(options: EvalOptions, num_classes: int, class_names: tuple[str, ...]) 
     return _Sums(AvsProtocol(num_classes, class_names), published)
 
 
-def _score(clips: Iterator[JudgedClip], sums: _Sums, on_progress: Callable[[int], None]) -> None:
-    with closing(clips) as each:  # type: ignore[type-var]  # prefetch is a generator
+def _score(
+    clips: Generator[JudgedClip, None, None], sums: _Sums, on_progress: Callable[[int], None]
+) -> None:
+    with closing(clips) as each:
         for number, clip in enumerate(each, start=1):
             sums.add(clip)
             on_progress(number)
@@ -211,8 +237,3 @@ def _counterfactual(
         beside = score_side_by_side(runtime, frames, threshold=options.threshold)
         told["side_by_side"] = asdict(beside)
     return told
-
-
-def _sizes(sums: _Sums) -> list[tuple[int, int]]:
-    """Return the size of all frames, or two of several sizes."""
-    return sorted(sums.sizes)
