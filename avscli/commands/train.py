@@ -68,10 +68,10 @@ def train(
 
     recipe = find_recipe(config)
     changes = {"steps": steps, "learning_rate": learning_rate, "seed": seed, "precision": precision}
+    start = StartWeights(start_backbone, start_audio, start_weights)
     if isinstance(recipe, ClipRecipe):
         if avsmix is not None:
             raise UsageError(f"the recipe {config} trains on clips; give --data, not --avsmix")
-        start = StartWeights(start_backbone, start_audio, start_weights)
         roots = [data_root(text) for text in data or ()]
         run = ClipRun(output, roots, start, device, resume, quiet)
         changed = recipe.with_overrides(
@@ -84,11 +84,11 @@ def train(
             f"the recipe {config} takes --avsmix and --steps on the CPU, "
             "not --data, --backbone, --epochs or another --device"
         )
-    from avscli.training.run import TrainingPaths, train_recipe
+    from avscli.training.run import CoupleRun, train_couples
 
-    paths = TrainingPaths(output, avsmix, start_backbone, start_audio, start_weights)
     couples = recipe.with_overrides(batch_samples=batch, **changes)
-    _show(train_recipe(couples, paths, resume=resume, warn=console.warn), as_json=as_json)
+    couple_run = CoupleRun(output, avsmix, start, resume, quiet)
+    _show(train_couples(couples, couple_run, warn=console.warn), as_json=as_json)
 
 
 def _train_clips(recipe: ClipRecipe, run: ClipRun, *, as_json: bool) -> None:

@@ -21,10 +21,11 @@ from tqdm import tqdm
 from avscli.audio.log_mel import window_log_mel
 from avscli.media.prefetch import prefetch
 from avscli.networks.registry import build_network
-from avscli.networks.state_dicts import load_strictly
 from avscli.preprocess import normalised
+from avscli.training.clips.start import StartWeights, start_network
 from avscli.training.losses import naming_loss, picture_loss, stage_loss
-from avscli.training.tflite_start import start_from_tflite
+from avscli.training.state import MetricsLog, load_state, save_state
+from avscli.training.stopping import stop_requests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -69,7 +70,7 @@ class Trainer:
         recipe: what to do.
         sources: couples are drawn from these …
         shares: … with these probabilities.
-        folder: where state and metrics go; created when missing.
+        folder: where state and metrics go; exists and can be written to.
     """
 
     def __init__(
@@ -93,74 +94,80 @@ class Trainer:
         self.average = {k: v.clone() for k, v in self.network.state_dict().items()}
         self.optimizer = self._optimizer()
         self.step = 0
-        folder.mkdir(parents=True, exist_ok=True)
 
-    def start_encoders(self, *, backbone: Path | None, audio: Path | None) -> None:
-        """Start the light encoders from published tflite graphs.
-
-        Raises:
-            WeightsError: a graph is unreadable or of another shape.
-        """
-        if backbone is not None:
-            start_from_tflite(self.network.backbone, backbone)
-        if audio is not None:
-            assert self.network.audio_encoder is not None
-            start_from_tflite(self.network.audio_encoder, audio)
-        self.average = {k: v.clone() for k, v in self.network.state_dict().items()}
-
-    def start_from(self, weights: Mapping[str, Tensor]) -> None:
-        """Start from a network's weights, with a fresh optimizer and schedule.
+    def start(self, weights: StartWeights) -> None:
+        """Start from published or our own weights, with a fresh optimizer and schedule.
 
         Raises:
-            CheckpointMismatchError: they belong to another network.
+            WeightsError: a file is missing, damaged or of another network.
+            UsageError: two different starts are asked for.
         """
-        load_strictly(self.network, weights, source="the start weights")
+        start_network(self.network, weights, freezes_audio=False)
         self.average = {k: v.clone() for k, v in self.network.state_dict().items()}
 
-    def run(self) -> None:
-        """Train from the current step to the last, saving on the way and at the end."""
+    def run(self, *, quiet: bool) -> None:
+        """Train from the current step to the last, saving on the way and at the end.
+
+        Raises:
+            KeyboardInterrupt: after Ctrl-C, with the state saved.
+            OutputError: state or metrics cannot be written.
+        """
         self.network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         saved = time.monotonic()
         with (
+            closing(MetricsLog(self.folder, self.step)) as log,
+            stop_requests() as stop,
             closing(prefetch(self._batches(), depth=4)) as batches,
-            tqdm(total=self.num_steps, initial=self.step, unit="step") as bar,
+            tqdm(total=self.num_steps, initial=self.step, unit="step", disable=quiet) as bar,
         ):
             for batch in batches:
                 losses = self._train_step(batch)
                 self.step += 1
                 bar.update()
                 if self.step % LOG_EVERY_STEPS == 0:
-                    self._log(losses)
+                    log.add(self.step, losses)
                     bar.set_postfix(losses)
-                if time.monotonic() - saved > SAVE_EVERY_SECONDS:
+                if stop.is_made or time.monotonic() - saved > SAVE_EVERY_SECONDS:
                     self.save()
                     saved = time.monotonic()
+                if stop.is_made:
+                    stop.leave()
         self.save()
 
     def save(self) -> None:
-        """Write the whole state to ``last.pt``, whole or not at all."""
+        """Write the whole state to ``last.pt``, whole or not at all.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
         state = {
             "step": self.step,
             "network": self.network.state_dict(),
             "average": self.average,
             "tag_head": self.tag_head.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "fingerprint": json.dumps(self._fingerprint()),
         }
-        partial = self.folder / "last.pt.partial"
-        torch.save(state, partial)
-        partial.replace(self.folder / "last.pt")
+        save_state(self.folder, state)
 
     def resume(self) -> bool:
-        """Continue from ``last.pt`` when the folder has one; say whether it did."""
-        path = self.folder / "last.pt"
-        if not path.is_file():
+        """Continue from ``last.pt`` when the folder has one; say whether it did.
+
+        Raises:
+            WeightsError: it is damaged.
+            UsageError: it belongs to another recipe or other data.
+        """
+        state = load_state(self.folder, self._fingerprint())
+        if state is None:
             return False
-        state = torch.load(path, weights_only=True)
         self.network.load_state_dict(state["network"])
         self.tag_head.load_state_dict(state["tag_head"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average, self.step = state["average"], state["step"]
         return True
+
+    def _fingerprint(self) -> dict[str, object]:
+        return {**self.recipe.fingerprint(), "sounds": list(self.tag_index)}
 
     def _optimizer(self) -> torch.optim.AdamW:
         recipe, network = self.recipe, self.network
@@ -285,10 +292,6 @@ class Trainer:
         if step < warmup:
             return (step + 1) / warmup
         return 0.5 + 0.5 * math.cos(math.pi * (step - warmup) / max(1, steps - warmup))
-
-    def _log(self, losses: dict[str, float]) -> None:
-        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": self.step, **losses}) + "\n")
 
 
 def _many_hot(chosen: Sequence[frozenset[str]], index: Mapping[str, int]) -> Tensor:

@@ -94,6 +94,11 @@ class Recipe:
             n for n in str(self.spec.architecture.get("source_classes", "")).split(",") if n
         )
 
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what must not change when a run is resumed, as plain JSON values."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return values | {"spec": self.spec.to_json()}
+
     def with_overrides(self, **changes: Any) -> Recipe:
         """Return a copy with the fields that are not None replaced."""
         return dataclasses.replace(self, **{k: v for k, v in changes.items() if v is not None})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,11 +12,13 @@ from avscli.checkpoints import load_network, save_checkpoint, write_golden
 from avscli.datasets.avsmix import AvsMix
 from avscli.datasets.scenes import VALIDATION_SEEDS
 from avscli.devices import start
-from avscli.errors import OutputError, UsageError
+from avscli.errors import OutputError
 from avscli.evaluation import avsmix_frames, prepare_frames, scene_frames, score
 from avscli.training.calibration import calibrate
+from avscli.training.clips.start import StartWeights
 from avscli.training.loop import Trainer
 from avscli.training.samples import AvsMixSamples, SampleSource, SceneSamples
+from avscli.training.state import STATE_FILE, make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,26 +33,25 @@ NUM_GOLDEN_FRAMES = 4
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingPaths:
-    """Where a run reads and writes.
+class CoupleRun:
+    """Where a run reads and writes, and how it runs.
 
     Attributes:
         folder: of the run's state, metrics and checkpoint.
         avsmix: root of a copy of avsmix; None trains on generated scenes alone.
-        start_backbone, start_audio: published tflite graphs to start the encoders from.
-        start_weights: a checkpoint of ours to start the whole network from instead.
+        start: weights to start from.
+        resume: go on with the run in the folder.
+        quiet: no progress.
     """
 
     folder: Path
-    avsmix: Path | None
-    start_backbone: Path | None
-    start_audio: Path | None
-    start_weights: str | None = None
+    avsmix: Path | None = None
+    start: StartWeights = field(default_factory=StartWeights)
+    resume: bool = False
+    quiet: bool = False
 
 
-def train_recipe(
-    recipe: Recipe, paths: TrainingPaths, *, resume: bool, warn: Callable[[str], None]
-) -> Path:
+def train_couples(recipe: Recipe, run: CoupleRun, *, warn: Callable[[str], None]) -> Path:
     """Train, export the averaged weights, write their golden, and score them on validation.
 
     Returns:
@@ -58,38 +59,29 @@ def train_recipe(
 
     Raises:
         DataError: the copy of avsmix is not as its format says.
-        OutputError: the folder holds another run and ``resume`` is False.
-        UsageError: two different starts are asked for.
-        WeightsError: a start file is unusable.
+        OutputError: the folder holds another run, cannot be written to, or the disk is full.
+        UsageError: options that do not go together, or another run's folder to resume.
+        WeightsError: start weights or saved state cannot be used.
+        KeyboardInterrupt: after Ctrl-C, with the state saved.
     """
-    if (paths.folder / "last.pt").exists() and not resume:
+    if (run.folder / STATE_FILE).exists() and not run.resume:
         raise OutputError(
-            f"{paths.folder} holds a training run", hint="add --resume, or choose another folder"
+            f"{run.folder} holds a training run", hint="add --resume, or choose another folder"
         )
-    data = None if paths.avsmix is None else AvsMix.open(paths.avsmix)
+    data = None if run.avsmix is None else AvsMix.open(run.avsmix)
     sources, shares = _sources(recipe, data)
-    trainer = Trainer(recipe, sources, shares, folder=paths.folder)
-    if not (resume and trainer.resume()):
-        _start(trainer, paths)
-    trainer.run()
-    return export(trainer, data, paths, warn)
+    make_folder(run.folder)
+    trainer = Trainer(recipe, sources, shares, folder=run.folder)
+    if not (run.resume and trainer.resume()):
+        trainer.start(run.start)
+    trainer.run(quiet=run.quiet)
+    return export(trainer, data, warn)
 
 
-def _start(trainer: Trainer, paths: TrainingPaths) -> None:
-    if paths.start_weights is None:
-        trainer.start_encoders(backbone=paths.start_backbone, audio=paths.start_audio)
-    elif paths.start_backbone or paths.start_audio:
-        raise UsageError("--start-weights brings both encoders; leave the other starts out")
-    else:
-        trainer.start_from(load_network(paths.start_weights).state_dict())
-
-
-def export(
-    trainer: Trainer, data: AvsMix | None, paths: TrainingPaths, warn: Callable[[str], None]
-) -> Path:
+def export(trainer: Trainer, data: AvsMix | None, warn: Callable[[str], None]) -> Path:
     """Write the averaged weights, calibrated, as a checkpoint with scores and golden."""
     recipe = trainer.recipe
-    path = paths.folder / f"{recipe.name}.safetensors"
+    path = trainer.folder / f"{recipe.name}.safetensors"
     info: dict[str, object] = {
         "name": recipe.name,
         "spec": recipe.spec,

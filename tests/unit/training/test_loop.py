@@ -2,15 +2,18 @@
 
 import dataclasses
 import json
+import signal
 from pathlib import Path
 
 import pytest
 import torch
 
+from avscli.errors import UsageError, WeightsError
 from avscli.training import loop
 from avscli.training.loop import Trainer
 from avscli.training.recipe import Recipe, load_recipe
 from avscli.training.samples import SCENE_NAMES, Sample, SceneSamples
+from avscli.training.state import STATE_FILE, make_folder
 from tests.networks_for_tests import TINY_SPEC
 
 
@@ -51,6 +54,7 @@ class Dying:
 
 def make_trainer(folder: Path, source=None, **changes: object) -> Trainer:
     sources = [source or SceneSamples(SCENE_NAMES)]
+    make_folder(folder)
     return Trainer(tiny_recipe(**changes), sources, [1.0], folder=folder)
 
 
@@ -67,17 +71,17 @@ def test_a_killed_and_resumed_run_equals_an_undisturbed_one_bit_for_bit(
     tmp_path, monkeypatch, kept
 ):
     undisturbed = make_trainer(tmp_path / "whole")
-    undisturbed.run()
+    undisturbed.run(quiet=True)
 
     monkeypatch.setattr(loop, "SAVE_EVERY_SECONDS", 0.0)
     killed = make_trainer(tmp_path / "killed", Dying(couples=2 * kept))  # two couples a step
     with pytest.raises(ConnectionError):
-        killed.run()
+        killed.run(quiet=True)
     assert killed.step == kept
     resumed = make_trainer(tmp_path / "killed")
     assert resumed.resume()
     assert resumed.step == kept
-    resumed.run()
+    resumed.run(quiet=True)
 
     for name, value in undisturbed.network.state_dict().items():
         assert torch.equal(value, resumed.network.state_dict()[name]), name
@@ -87,7 +91,7 @@ def test_a_killed_and_resumed_run_equals_an_undisturbed_one_bit_for_bit(
 def test_other_seeds_train_other_networks(tmp_path):
     runs = [make_trainer(tmp_path / str(seed), seed=seed) for seed in (1, 2)]
     for run in runs:
-        run.run()
+        run.run(quiet=True)
     first, second = (run.network.heads[0][0].weight for run in runs)
     assert not torch.equal(first, second)
 
@@ -101,11 +105,11 @@ def test_early_blocks_rest_first_and_train_in_the_end(tmp_path, monkeypatch):
     resting = make_trainer(tmp_path / "a", Dying(couples=8), resting_share=0.75)
     start = resting.network.backbone.stem.weight.clone()
     with pytest.raises(ConnectionError):
-        resting.run()
+        resting.run(quiet=True)
     assert torch.equal(resting.network.backbone.stem.weight, start)
     resumed = make_trainer(tmp_path / "a", resting_share=0.75)
     resumed.resume()
-    resumed.run()
+    resumed.run(quiet=True)
     assert not torch.equal(resumed.network.backbone.stem.weight, start)
 
 
@@ -130,7 +134,7 @@ def test_the_sound_side_trains_alone_first(tmp_path, monkeypatch):
     trainer = make_trainer(tmp_path, Dying(couples=2))
     before = {k: v.clone() for k, v in trainer.network.state_dict().items()}
     with pytest.raises(ConnectionError):
-        trainer.run()
+        trainer.run(quiet=True)
     changed = {k for k, v in trainer.network.state_dict().items() if not torch.equal(v, before[k])}
     assert changed
     assert {name.split(".")[0] for name in changed} == {"audio_encoder", "agreement"}
@@ -139,7 +143,7 @@ def test_the_sound_side_trains_alone_first(tmp_path, monkeypatch):
 
 def test_losses_are_logged_as_json_lines(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "LOG_EVERY_STEPS", 2)
-    make_trainer(tmp_path).run()
+    make_trainer(tmp_path).run(quiet=True)
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [2, 4]
     names = {"step", "tags", "heard", "shown", "stage1", "stage2", "stage3", "stage4"}
@@ -157,10 +161,47 @@ def test_masks_do_not_train_the_sound_side(tmp_path):
     whole = make_trainer(tmp_path / "b", sound_steps=0, steps=1)
     for trainer in (names_alone, whole):
         trainer.recipe = dataclasses.replace(trainer.recipe, gradient_norm=1e9)
-        trainer.run()
+        trainer.run(quiet=True)
     first, second = (t.network.state_dict() for t in (names_alone, whole))
     assert not torch.equal(first["heads.0.0.weight"], second["heads.0.0.weight"])
     heard = [k for k in first if k.startswith(("audio_encoder.", "agreement.sound."))]
     assert heard
     for name in heard:
         torch.testing.assert_close(first[name], second[name])
+
+
+class Interrupting(Dying):
+    """A source during whose work somebody presses Ctrl-C."""
+
+    def draw(self, rng, size_hw) -> list[Sample]:
+        self.left -= 1
+        if self.left == 0:
+            signal.raise_signal(signal.SIGINT)
+        return self.scenes.draw(rng, size_hw)
+
+
+def test_ctrl_c_saves_the_run_between_two_steps_and_it_can_go_on(tmp_path):
+    undisturbed = make_trainer(tmp_path / "whole")
+    undisturbed.run(quiet=True)
+    stopped = make_trainer(tmp_path / "stopped", Interrupting(couples=3))
+    with pytest.raises(KeyboardInterrupt):
+        stopped.run(quiet=True)
+    assert 1 <= stopped.step < stopped.num_steps
+    resumed = make_trainer(tmp_path / "stopped")
+    assert resumed.resume()
+    assert resumed.step == stopped.step
+    resumed.run(quiet=True)
+    for name, value in undisturbed.average.items():
+        assert torch.equal(value, resumed.average[name]), name
+
+
+def test_a_run_of_another_recipe_is_not_resumed(tmp_path):
+    make_trainer(tmp_path).run(quiet=True)
+    with pytest.raises(UsageError, match="another seed"):
+        make_trainer(tmp_path, seed=9).resume()
+
+
+def test_a_damaged_state_is_named(tmp_path):
+    (tmp_path / STATE_FILE).write_bytes(b"torn")
+    with pytest.raises(WeightsError, match=r"last\.pt is damaged"):
+        make_trainer(tmp_path).resume()
