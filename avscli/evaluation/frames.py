@@ -10,6 +10,7 @@ import numpy as np
 
 from avscli.datasets.avsmix import load_pair
 from avscli.datasets.scenes import TEST_SEEDS, sample_scene_frame
+from avscli.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,8 +47,18 @@ def avsmix_frames(data: AvsMix, split: Literal["val", "test"]) -> Iterator[Label
 
 
 def read_pair(data: AvsMix, pair: Pair) -> LabelledFrame:
-    """Read a fixed pair of avsmix."""
+    """Read a fixed pair of avsmix.
+
+    Raises:
+        DataError: picture and mask differ in size.
+        MediaError: a file is missing or unreadable.
+    """
     picture, window, target = load_pair(data, pair)
+    if picture.shape[:2] != target.shape:
+        raise DataError(
+            f"{pair.mask} is {target.shape[0]}×{target.shape[1]}, "
+            f"its picture {picture.shape[0]}×{picture.shape[1]}"
+        )
     only = next(iter(pair.sounding)) if len(pair.sounding) == 1 else None
     return LabelledFrame(picture, window, target, pair.kind, only, pair.pair_id)
 

@@ -21,7 +21,7 @@ from avscli.evaluation.frames import LabelledFrame, scene_frames
 from avscli.evaluation.network_way import clip_input, judge_sample
 from avscli.evaluation.run import evaluate_masks, evaluate_network
 from tests.avsbench_copies import write_avss, write_ms3, write_s4
-from tests.miniatures import write_avsmix
+from tests.miniatures import write_avsmix, write_picture
 from tests.networks_for_tests import TINY_SPEC, make_network, save_tiny
 from tests.unit.evaluation.test_mask_way import write_palette_png
 
@@ -216,6 +216,31 @@ def test_a_data_set_needs_its_root_and_a_known_split(tmp_path):
         open_data(EvalDataOptions("avsmix", tmp_path, split="train"))
     with pytest.raises(DataError, match=r"s4_meta_data\.csv"):
         open_data(EvalDataOptions("avsbench-s4", tmp_path))
+
+
+def break_avsmix(root: Path, kind: str) -> str:
+    """Break a copy of avsmix; return what the message must name."""
+    if kind == "missing column":
+        table = root / "pairs_test.csv"
+        table.write_text(table.read_text().replace("sounding_classes", "sounding"))
+        return r"pairs_test\.csv lacks the column 'sounding_classes'"
+    if kind == "missing mask":
+        (root / "masks" / "1.png").unlink()
+        return r"pair test00003: .*1\.png is missing"
+    if kind == "missing sound":
+        for sound in (root / "audio").iterdir():
+            sound.unlink()
+        return r"pair test0000\d: .*\.wav is missing"
+    write_picture(root / "masks" / "1.png", np.zeros((8, 8), np.uint8))
+    return r"masks/1\.png is 8×8, its picture 60×80"
+
+
+@pytest.mark.parametrize("kind", ["missing column", "missing mask", "missing sound", "wrong size"])
+def test_a_broken_copy_of_avsmix_is_told_by_file_and_field(tmp_path, runtime, kind):
+    root = write_avsmix(tmp_path, num_pictures=4)
+    told = break_avsmix(root, kind)
+    with pytest.raises(DataError, match=told):
+        evaluate_network(runtime, open_data(EvalDataOptions("avsmix", root)), OPTIONS, ignore)
 
 
 def test_a_table_of_pairs_may_be_named(tmp_path):
