@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
+from tqdm import tqdm
 
 from avscli.checkpoints import write_golden
 from avscli.datasets.scenes import TEST_SEEDS
@@ -78,20 +79,26 @@ def train_clips(recipe: ClipRecipe, run: ClipRun, *, warn: Callable[[str], None]
             recipe, sources, folder=run.folder, device=device, processes=processes
         )
         if not (run.resume and trainer.resume()):
-            _check_once(run.data, device, processes)
+            _check_once(run, device, processes)
             start_network(trainer.network, run.start, freezes_audio=recipe.freezes_audio)
         trainer.run(quiet=run.quiet)
         return _finished(trainer) if processes.is_first else None
 
 
-def _check_once(data: Sequence[DataRoot], device: str, processes: Processes) -> None:
+def _check_once(run: ClipRun, device: str, processes: Processes) -> None:
     """Let the first process check the data, and all of them go on or none."""
     refusal: DataError | None = None
     if processes.is_first:
-        try:
-            check_sources(data)
-        except DataError as err:
-            refusal = err
+        with tqdm(desc="checking the data", unit="clip", disable=run.quiet) as bar:
+
+            def tell(done: int, total: int) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
+
+            try:
+                check_sources(run.data, tell)
+            except DataError as err:
+                refusal = err
     refused = processes.sum(torch.tensor([float(refusal is not None)], device=device))
     if refusal is not None:
         raise refusal

@@ -88,3 +88,14 @@ def test_a_file_that_is_no_log_is_refused(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text("hello\n")
     with pytest.raises(OutputError, match="not a log of metrics"):
         MetricsLog(tmp_path, 0)
+
+
+def test_tensorboard_gets_the_same_numbers_when_it_is_installed(tmp_path: Path) -> None:
+    reading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    log = MetricsLog(tmp_path, 0)
+    for step in (1, 2):
+        log.add(step, {"loss": step / 4})
+    log.close()
+    events = reading.EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [(event.step, event.value) for event in events.Scalars("loss")] == [(1, 0.25), (2, 0.5)]
