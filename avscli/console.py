@@ -223,12 +223,16 @@ def show_plan(plan: Plan, sums: Planned, *, as_json: bool) -> None:
             result(json.dumps({"event": "would_run", "file": job.key, "why": why}))
         for key in plan.up_to_date:
             result(json.dumps({"event": "up_to_date", "file": key}))
+        for job, _result in plan.adopted:
+            result(json.dumps({"event": "finished", "file": job.key}))
         result(json.dumps(event_json(sums)))
         return
     for job, why in plan.jobs:
         result(f"run   {_one_line(job.key)}  ({why})")
     for key in plan.up_to_date:
         result(f"skip  {_one_line(key)}  (up to date)")
+    for job, _result in plan.adopted:
+        result(f"skip  {_one_line(job.key)}  (finished, but not noted)")
     seconds = "unknown" if sums.wall_seconds is None else f"about {_duration(sums.wall_seconds)}"
     note(
         f"{sums.num_jobs} to run, {sums.num_up_to_date} up to date; "

@@ -250,20 +250,24 @@ class RayCluster:
         with output_errors(token):
             token.touch()
         try:
-            for node in self._ray.nodes():
-                if node["Alive"]:
-                    self._check_node(node, token)
+            nodes = [node for node in self._ray.nodes() if node["Alive"]]
+            looks = [self._look_from(node, token) for node in nodes]  # all at once
+            for node, look in zip(nodes, looks, strict=True):
+                self._check_node(node, look, token)
         finally:
             token.unlink(missing_ok=True)
 
-    def _check_node(self, node: dict[str, Any], token: Path) -> None:
-        name = f"{node['NodeName']} ({node['NodeManagerAddress']})"
+    def _look_from(self, node: dict[str, Any], token: Path) -> Any:
         there = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
             node["NodeID"], soft=False
         )
         look = self._ray.remote(_look).options(num_cpus=0, scheduling_strategy=there)
+        return look.remote(str(token))
+
+    def _check_node(self, node: dict[str, Any], look: Any, token: Path) -> None:
+        name = f"{node['NodeName']} ({node['NodeManagerAddress']})"
         try:
-            sees, version = self._ray.get(look.remote(str(token)))
+            sees, version = self._ray.get(look)
         except self._ray.exceptions.RayError as err:
             raise DeviceError(
                 f"the Ray node {name} cannot run avscli: {str(err).strip().splitlines()[-1]}",

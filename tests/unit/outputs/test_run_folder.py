@@ -10,7 +10,7 @@ import pytest
 
 from avscli.errors import ExitCode, OutputError
 from avscli.outputs import run_folder
-from avscli.outputs.run_folder import RunFolder
+from avscli.outputs.run_folder import RunFolder, clear_partial
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_output_inside_the_input_is_refused(source: Path) -> None:
 def test_what_a_dead_run_left_behind_is_cleared(root: Path, source: Path) -> None:
     script = (
         "import os, sys; from pathlib import Path\n"
-        "from avscli.outputs.run_folder import RunFolder\n"
+        "from avscli.outputs.run_folder import RunFolder, clear_partial\n"
         "with RunFolder(Path(sys.argv[1]), Path(sys.argv[2]), overwrite=False) as partial:\n"
         "    (partial / 'deep').mkdir(); (partial / 'deep' / 'old').touch(); os._exit(9)\n"
     )
@@ -256,3 +256,24 @@ def test_a_root_without_write_permission_is_an_output_error(tmp_path: Path, sour
 def test_a_root_nobody_can_write_is_an_output_error(source: Path) -> None:
     with pytest.raises(OutputError), RunFolder(Path("/proc/self/out"), source, overwrite=False):
         pytest.fail("must not start")
+
+
+def test_what_a_killed_run_left_is_cleared_but_not_what_another_writes(tmp_path: Path) -> None:
+    killed = tmp_path / "out" / "a.mp4.partial"
+    killed.mkdir(parents=True)
+    (killed / "frames.jsonl").touch()
+    clear_partial(tmp_path / "out", "a.mp4")
+    assert not (tmp_path / "out").exists()
+    clear_partial(tmp_path / "out", "a.mp4")
+    with RunFolder(tmp_path / "out", tmp_path / "a.mp4", overwrite=False) as partial:
+        clear_partial(tmp_path / "out", "a.mp4")
+        assert partial.is_dir()
+        (partial / "run.json").touch()
+    assert (tmp_path / "out" / "a.mp4" / "run.json").exists()
+
+
+def test_an_older_run_that_a_kill_left_beside_goes_with_the_next_one(tmp_path: Path) -> None:
+    (tmp_path / "out" / "a.mp4.replaced").mkdir(parents=True)
+    with RunFolder(tmp_path / "out", tmp_path / "a.mp4", overwrite=True):
+        pass
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.mp4"]
