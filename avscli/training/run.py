@@ -16,6 +16,7 @@ from avscli.errors import OutputError
 from avscli.evaluation import avsmix_frames, prepare_frames, scene_frames, score
 from avscli.training.calibration import calibrate
 from avscli.training.clips.start import StartWeights
+from avscli.training.data_check import require_checked
 from avscli.training.loop import Trainer
 from avscli.training.samples import AvsMixSamples, SampleSource, SceneSamples
 from avscli.training.state import STATE_FILE, make_folder
@@ -73,6 +74,8 @@ def train_couples(recipe: Recipe, run: CoupleRun, *, warn: Callable[[str], None]
     make_folder(run.folder)
     trainer = Trainer(recipe, sources, shares, folder=run.folder)
     if not (run.resume and trainer.resume()):
+        if run.avsmix is not None:
+            require_checked("avsmix", run.avsmix, quiet=run.quiet)
         trainer.start(run.start)
     trainer.run(quiet=run.quiet)
     return export(trainer, data, warn)

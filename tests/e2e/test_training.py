@@ -31,6 +31,7 @@ from avscli.training.clips.recipe import ClipRecipe, find_recipe
 from tests.avsbench_copies import write_avss, write_ms3, write_s4
 from tests.clip_recipes import TINY_CLIP_SPEC, tiny_recipe, write_recipe
 from tests.conftest import Avs
+from tests.miniatures import write_avsmix
 
 ONE_EACH = {"train": 1, "val": 1, "test": 1}
 # Gradients of several processes are summed in another order than those of one.
@@ -247,6 +248,20 @@ def test_bad_data_is_named_before_anything_is_trained(avs: Avs, tiny: Path, tmp_
     assert str(frame) in outcome.err
     assert "avs data check" in outcome.err
     assert not list(run.glob("*"))
+
+
+def test_bad_data_of_mini_is_named_before_anything_is_trained(avs: Avs, tmp_path: Path) -> None:
+    root = write_avsmix(tmp_path / "avsmix")
+    for table in (root / "images.csv", root / "audio.csv"):
+        head, *rows = table.read_text().splitlines()
+        training = [row.replace(",test", ",train") for row in rows[:-1]]
+        table.write_text("\n".join([head, *training, rows[-1].replace(",test", ",val")]) + "\n")
+    sound = root / "audio" / "bell.wav"
+    sound.write_bytes(b"RIFF")
+    outcome = avs("train", "-c", "mini", "--avsmix", root, "-o", tmp_path / "run", "-q")
+    assert outcome.code == 3, outcome.err
+    assert str(sound) in outcome.err
+    assert not list((tmp_path / "run").glob("*"))
 
 
 def test_a_folder_that_is_a_file_is_refused(avs: Avs, tiny: Path, tmp_path: Path) -> None:

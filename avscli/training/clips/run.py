@@ -6,16 +6,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
-from tqdm import tqdm
 
 from avscli.checkpoints import write_golden
+from avscli.datasets.avsbench import AVSBENCH_KINDS
 from avscli.datasets.scenes import TEST_SEEDS
 from avscli.devices import choose_device
 from avscli.errors import DataError, OutputError
 from avscli.training.clips.data import SceneClips, batch_of
-from avscli.training.clips.sources import check_sources, open_sources
+from avscli.training.clips.sources import open_sources
 from avscli.training.clips.start import StartWeights, start_network
 from avscli.training.clips.trainer import BEST_FILE, LAST_FILE, ClipTrainer
+from avscli.training.data_check import require_checked
 from avscli.training.processes import Processes, joined_processes, own_device
 from avscli.training.state import STATE_FILE, make_folder
 
@@ -89,16 +90,13 @@ def _check_once(run: ClipRun, device: str, processes: Processes) -> None:
     """Let the first process check the data, and all of them go on or none."""
     refusal: DataError | None = None
     if processes.is_first:
-        with tqdm(desc="checking the data", unit="clip", disable=run.quiet) as bar:
-
-            def tell(done: int, total: int) -> None:
-                bar.total = total
-                bar.update(done - bar.n)
-
-            try:
-                check_sources(run.data, tell)
-            except DataError as err:
-                refusal = err
+        try:
+            for root in run.data:
+                for kind in AVSBENCH_KINDS:
+                    if kind == root.kind:
+                        require_checked(kind, root.root, quiet=run.quiet)
+        except DataError as err:
+            refusal = err
     refused = processes.sum(torch.tensor([float(refusal is not None)], device=device))
     if refusal is not None:
         raise refusal

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avscli.datasets.avsbench import AVSBENCH_KINDS, AvsBench
-from avscli.datasets.checking import check_data, require_sound_data
 from avscli.datasets.scenes import TRAIN_SEEDS, VALIDATION_SEEDS
 from avscli.errors import UsageError
 from avscli.training.clips.data import AvsBenchClips, ClipSource, SceneClips
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from avscli.datatypes import NetworkSpec
 
@@ -96,23 +95,6 @@ def open_sources(roots: Sequence[DataRoot], spec: NetworkSpec) -> ClipSources:
             )
     opened = [_opened(root, spec) for root in roots]
     return ClipSources(tuple(pair[0] for pair in opened), tuple(pair[1] for pair in opened))
-
-
-def check_sources(
-    roots: Sequence[DataRoot], on_progress: Callable[[int, int], None] | None = None
-) -> None:
-    """Read every file that training will read, so that bad ones are named before it starts.
-
-    Raises:
-        DataError: naming the first file that is not as its format says.
-    """
-    for root in roots:
-        for kind in AVSBENCH_KINDS:
-            if kind == root.kind:
-                found = check_data(
-                    kind, root.root, splits=("train", "val"), on_progress=on_progress
-                )
-                require_sound_data(found, kind, root.root)
 
 
 def _opened(root: DataRoot, spec: NetworkSpec) -> tuple[ClipSource, ClipSource]:
