@@ -37,29 +37,41 @@ class OverlapSums:
             targets: [B, T, H, W] uint8, 255 void.
             labelled: [B, T] bool.
         """
-        truth = targets[labelled]
+        truth = targets[labelled].long()
         scores = resize(logits[labelled].float(), truth.shape[-2:])
         scored = truth != VOID
         if scores.shape[1] == 1:
-            self._count(0, (scores[:, 0] >= 0) & scored, (truth == 1) & scored, empty=1.0)
+            marked = scores[:, 0] >= 0
+            hits = (marked & (truth == 1) & scored).sum(dim=(1, 2))
+            unions = ((marked | (truth == 1)) & scored).sum(dim=(1, 2))
+            ious = torch.where(unions > 0, hits / unions.clamp_min(1), 1.0)
+            self._sums[0] += ious.cpu().double().sum()
+            self._sums[1] += len(ious)
             return
-        marked = scores.argmax(dim=1)
-        for index in range(scores.shape[1]):
-            self._count(index, (marked == index) & scored, truth == index, empty=None)
+        labels = scores.argmax(dim=1)
+        hits, marked, true = (
+            self._histograms(values, where & scored)
+            for values, where in (
+                (truth, truth == labels),
+                (labels, scored),
+                (truth, scored),
+            )
+        )
+        unions = marked + true - hits
+        self._sums[0] += (hits / unions.clamp_min(1)).sum(dim=0)
+        self._sums[1] += (unions > 0).sum(dim=0)
 
     def mean_iou(self, processes: Processes, device: str) -> float:
         """Return the mean over classes, of what all processes added; NaN without any step."""
-        # NCCL takes tensors of its own device only, and MPS no float64.
+        # NCCL takes tensors of its own devices only.
         where = device if "cuda" in device else "cpu"
         sums, counts = processes.sum(self._sums.clone().to(where)).cpu()
         met = counts > 0
         return float((sums[met] / counts[met]).mean())
 
-    def _count(self, index: int, marked: Tensor, true: Tensor, *, empty: float | None) -> None:
-        hits = (marked & true).sum(dim=(1, 2)).double()
-        unions = (marked | true).sum(dim=(1, 2)).double()
-        met = unions > 0
-        ious = torch.where(met, hits / unions.clamp_min(1), empty or 0.0)
-        counts = met if empty is None else torch.ones_like(met)
-        self._sums[0, index] += float(ious.sum())
-        self._sums[1, index] += float(counts.sum())
+    def _histograms(self, values: Tensor, where: Tensor) -> Tensor:
+        """Count each class in each of [N, H, W] steps, where [N, H, W] is true: [N, C] float64."""
+        N, C = len(values), self._sums.shape[1]
+        steps = torch.arange(N, device=values.device)[:, None, None] * C
+        counts = torch.bincount((values + steps)[where], minlength=N * C)
+        return counts.reshape(N, C).cpu().double()
