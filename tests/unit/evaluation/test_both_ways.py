@@ -13,13 +13,15 @@ import torch
 from avscli.checkpoints import load_network
 from avscli.config import EvalDataOptions, EvalOptions
 from avscli.datasets.avsbench import AVSS_CLASSES
+from avscli.datasets.avsmix import AvsMix
 from avscli.datasets.scenes import KINDS
 from avscli.devices import start
 from avscli.errors import DataError, UsageError
 from avscli.evaluation.data import Altered, Sample, open_data
-from avscli.evaluation.frames import LabelledFrame, scene_frames
+from avscli.evaluation.frames import LabelledFrame, avsmix_frames, scene_frames
 from avscli.evaluation.network_way import clip_input, judge_sample
 from avscli.evaluation.run import evaluate_masks, evaluate_network
+from avscli.evaluation.scoring import score
 from tests.avsbench_copies import write_avss, write_ms3, write_s4
 from tests.miniatures import write_avsmix, write_picture
 from tests.networks_for_tests import TINY_SPEC, make_network, save_tiny
@@ -84,6 +86,21 @@ def test_avss_clips_are_padded_to_ten_steps(tmp_path):
     assert valid == [5, 5, 10]
     assert data.class_names[0] == "background"
     assert data.facts["truth"] == "labels_rgb"
+
+
+def test_avs_eval_tells_what_the_quality_benchmark_tells(tmp_path, runtime):
+    root = write_avsmix(tmp_path, num_pictures=5)
+    quick = score(runtime, avsmix_frames(AvsMix.open(root), "test"), threshold=0.5)
+    told = evaluate_network(runtime, open_data(EvalDataOptions("avsmix", root)), OPTIONS, ignore)
+    ours = told.scores
+    assert ours["scores"]["mean_iou"]["value"] == pytest.approx(quick.mean_iou)
+    for kind, group in ours["per_kind"].items():
+        for name in ("mean_iou", "kept_empty"):
+            if group[name] is not None:
+                assert group[name] == pytest.approx(quick.summary()[f"{name}_{kind}"])
+    for name, ious in quick.class_ious.items():
+        assert ours["per_category"][name]["mean_iou"] == pytest.approx(np.mean(ious))
+    assert ours["expected_calibration_error"] == pytest.approx(quick.reliability.error)
 
 
 SEMANTIC_SPEC = replace(
