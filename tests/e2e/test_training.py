@@ -199,15 +199,15 @@ def test_a_short_training_learns(avs: Avs, tmp_path: Path) -> None:
         frame_size_hw=(64, 64),
         architecture={**TINY_CLIP_SPEC.architecture, "channels": 16},
     )
-    recipe = tiny_recipe(spec=spec, epochs=2, batch_clips=8, learning_rate=3e-3)
+    recipe = tiny_recipe(spec=spec, epochs=1, batch_clips=8, learning_rate=3e-3)
     outcome = avs(
         *("train", "-c", write_recipe(tmp_path / "recipe.toml", recipe), "-q"),
         *("--data", "scenes=160", "-o", tmp_path / "run", "--device", "cpu"),
     )
     assert outcome.code == 0, outcome.err
     curve = losses(tmp_path / "run")
-    assert len(curve) == 40
-    assert sum(curve[-5:]) < 0.93 * sum(curve[:5])
+    assert len(curve) == 20
+    assert sum(curve[-5:]) < 0.96 * sum(curve[:5])
 
 
 @pytest.mark.parametrize(
