@@ -99,10 +99,13 @@ def export(trainer: Trainer, data: AvsMix | None, warn: Callable[[str], None]) -
         return start(load_network(str(path)), "cpu", precision="fp32", warn=warn)
 
     found = calibrate(runtime(), _validation_frames(data))
+    if found.sound_shift:
+        trainer.average["agreement.sound.bias"] += found.sound_shift
     info["spec"] = dataclasses.replace(
         recipe.spec, temperature=found.temperature, threshold=found.threshold
     )
     info["scores"] = _validation_scores(runtime(), data) | {
+        "sound_shift": found.sound_shift,
         "calibration_error_before": found.error_before,
         "calibration_error_after": found.error_after,
     }

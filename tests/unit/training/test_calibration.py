@@ -1,9 +1,28 @@
 """The temperature against a known one, the threshold against its rule."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+import torch
 
-from avscli.training.calibration import EMPTY_GOAL, Evidence, choose_threshold, fit_temperature
+from avscli.datasets.scenes import VALIDATION_SEEDS
+from avscli.devices import start
+from avscli.evaluation import scene_frames
+from avscli.training.calibration import (
+    SOUND_SHIFTS,
+    Evidence,
+    calibrate,
+    choose_threshold,
+    fit_temperature,
+    gather,
+    merit,
+)
+from tests.networks_for_tests import TINY_SPEC, make_network
+
+NAMING_SPEC = dataclasses.replace(
+    TINY_SPEC, clip_length=1, architecture={**TINY_SPEC.architecture, "source_classes": "dog,cat"}
+)
 
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5])
@@ -38,22 +57,35 @@ def silent(probability: float) -> Evidence:
     return Evidence(np.full(100, logit), np.zeros(100, np.bool_))
 
 
-def test_the_lowest_threshold_that_keeps_enough_frames_empty_wins_when_it_marks_most():
-    evidence = [sounding(0.47), sounding(0.9), *[silent(0.33)] * 10]
-    assert choose_threshold(evidence, 1.0) in (0.35, 0.4, 0.45)
+def test_every_frame_counts_once_by_its_iou_or_by_staying_empty():
+    half_right = Evidence(np.where(np.arange(100) < 25, 5.0, -5.0), np.arange(100) < 50)
+    evidence = [half_right, silent(0.1), silent(0.9)]
+    assert merit(evidence, cutoff=0.0) == pytest.approx((0.5 + 1 + 0) / 3)
 
 
 def test_a_threshold_that_marks_empty_frames_is_passed_over():
-    evidence = [sounding(0.42), *[silent(0.52)] * 5, *[silent(0.1)] * 5]
-    threshold = choose_threshold(evidence, 1.0)
-    assert threshold > 0.52
+    evidence = [sounding(0.9), *[silent(0.52)] * 5, *[silent(0.1)] * 5]
+    assert choose_threshold(evidence, 1.0) == 0.55
 
 
-def test_when_nothing_keeps_enough_empty_the_emptiest_is_taken():
-    assert EMPTY_GOAL > 0.5
-    evidence = [sounding(0.9), silent(0.95), silent(0.6)]
-    assert choose_threshold(evidence, 1.0) == 0.65
+def test_a_threshold_that_loses_what_sounds_is_passed_over():
+    evidence = [*[sounding(0.42)] * 5, silent(0.52)]
+    assert choose_threshold(evidence, 1.0) == 0.2
 
 
 def test_the_temperature_counts_before_the_cut():
-    assert choose_threshold([sounding(0.9), silent(0.8)], 100.0) == 0.55
+    assert choose_threshold([sounding(0.9), silent(0.8), silent(0.7)], 100.0) == 0.55
+
+
+def test_a_sound_side_that_is_too_careful_is_shifted_up():
+    network = make_network(NAMING_SPEC)
+    runtime = start(network, "cpu", precision="fp32", warn=pytest.fail)
+    trained = network.agreement.sound.bias.detach().clone()
+    found = calibrate(runtime, scene_frames(2, (64, 64), seeds=VALIDATION_SEEDS))
+    assert found.sound_shift in SOUND_SHIFTS
+    torch.testing.assert_close(network.agreement.sound.bias.detach(), trained + found.sound_shift)
+    again = [gather(runtime, f) for f in scene_frames(2, (64, 64), seeds=VALIDATION_SEEDS)]
+    shifted = merit(again, cutoff=0.0)
+    network.agreement.sound.bias.data = trained
+    plain = [gather(runtime, f) for f in scene_frames(2, (64, 64), seeds=VALIDATION_SEEDS)]
+    assert shifted >= merit(plain, cutoff=0.0)
