@@ -125,7 +125,7 @@ def open_executor(
     workers = batch.workers or len(devices)
     return Processes(
         work,
-        num_workers=max(1, min(workers, num_jobs)),
+        num_workers=workers,  # also for fewer files: the same share of cores, the same bytes
         devices=devices,
         timeout_seconds=batch.timeout_seconds,
         inherit=manifest.descriptor,
