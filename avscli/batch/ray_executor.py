@@ -103,6 +103,9 @@ class RayCluster:
             self._ray.init(
                 address=self._batch.ray_address, log_to_driver=False, logging_level="ERROR"
             )
+            # Ray prints deaths of workers on standard output, which is for results alone; they are
+            # told as lost jobs. There is no public switch for these lines.
+            self._ray._private.worker._worker_logs_enabled = False
         except (ConnectionError, ValueError) as err:
             raise DeviceError(
                 f"cannot join the Ray cluster at {self._batch.ray_address}: {err}",
