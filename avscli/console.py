@@ -6,9 +6,9 @@ import io
 import json
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -74,12 +74,16 @@ def interrupted() -> None:
 
 def result(text: str) -> None:
     """Print a result on stdout, where a pipe can take it."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
+    _write(text, sys.stdout)
+
+
+def _write(text: str, stdout: TextIO) -> None:
+    if isinstance(stdout, io.TextIOWrapper):
         # File names are bytes on most systems: give them back as they came.
-        sys.stdout.reconfigure(errors="surrogateescape")
+        stdout.reconfigure(errors="surrogateescape")
     try:
-        sys.stdout.write(text + "\n")
-        sys.stdout.flush()
+        stdout.write(text + "\n")
+        stdout.flush()
     except BrokenPipeError:
         raise  # whoever read it has seen enough; Typer ends quietly
     except OSError as err:
@@ -201,13 +205,14 @@ def batch_progress(*, as_json: bool, quiet: bool) -> Iterator[Watch]:
 
     A terminal gets a bar for all and one per worker; anything else a plain line every ten seconds.
     """
-    tally = Tally()
-    with _batch_bars(tally, quiet=quiet) as draw:
+    tally, stdout = Tally(), sys.stdout
+    # Ray prints what it thinks of dead workers: not among the results.
+    with _batch_bars(tally, quiet=quiet) as draw, redirect_stdout(sys.stderr):
 
         def watch(event: BatchEvent) -> None:
             tally.count(event)
             if as_json:
-                result(json.dumps(event_json(event), allow_nan=False))
+                _write(json.dumps(event_json(event), allow_nan=False), stdout)
             _tell_of(event)
             draw()
 

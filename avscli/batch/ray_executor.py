@@ -8,6 +8,7 @@ that all nodes see under the same paths, which is checked before the first job.
 from __future__ import annotations
 
 import os
+import socket
 import time
 import uuid
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from avscli.batch.executors import Work
     from avscli.config import BatchOptions, SegmentOptions
 
+CONNECT_SECONDS = 10.0
 PATIENCE_SECONDS = 300.0  # for the first of the workers; clusters may have to grow
 
 
@@ -99,13 +101,11 @@ class RayCluster:
             DeviceError: there is no cluster at the address.
             OutputError: a node does not see the output folder.
         """
+        _require_listener(self._batch.ray_address)
         try:
             self._ray.init(
                 address=self._batch.ray_address, log_to_driver=False, logging_level="ERROR"
             )
-            # Ray prints deaths of workers on standard output, which is for results alone; they are
-            # told as lost jobs. There is no public switch for these lines.
-            self._ray._private.worker._worker_logs_enabled = False
         except (ConnectionError, ValueError) as err:
             raise DeviceError(
                 f"cannot join the Ray cluster at {self._batch.ray_address}: {err}",
@@ -291,6 +291,24 @@ class RayCluster:
 def _look(path: str) -> tuple[bool, str]:
     """Say, on some node, whether a file is seen there, and which version looks."""
     return os.path.lexists(path), __version__
+
+
+def _require_listener(address: str | None) -> None:
+    """Check that somebody listens at an address of the form host:port: Ray itself waits minutes.
+
+    Raises:
+        DeviceError: nobody does.
+    """
+    host, _, port = (address or "").rpartition(":")
+    if not (host and port.isdecimal()) or "://" in host:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+    except OSError as err:
+        raise DeviceError(
+            f"cannot join the Ray cluster at {address}: {err.strerror or err}",
+            hint="start one with ray start --head, or leave --ray-address out",
+        ) from err
 
 
 def _load_ray() -> ModuleType:
