@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -335,8 +336,10 @@ def test_a_second_run_on_one_folder_is_refused_by_name(
     with start_batch(*common, cwd=tmp_path) as first:
         wait_until(lambda: Path("out", "a.mp4.partial").exists() or first.poll() is not None)
         assert first.poll() is None, first.communicate()
+        first.send_signal(signal.SIGSTOP)  # or a fast machine has it done before the second asks
         outcome = batch("clips")
         first.terminate()
+        first.send_signal(signal.SIGCONT)
         first.communicate(timeout=PATIENCE_SECONDS)
     assert outcome.code == 7
     assert f"is in use by process {first.pid} on {os.uname().nodename}" in outcome.err
