@@ -48,8 +48,17 @@ DEMO_SEED = 20_002_050  # three kinds, each of them heard, also one off screen, 
 MOST_VISIBLE = 4
 _FASTEST_PAN = 0.08  # of the shorter side, per second
 _STATE_SHARES = dict(zip(STATES, (0.5, 0.14, 0.06, 0.16, 0.08, 0.06), strict=True))
-_SWITCH_SHARE = 0.25  # of single frames in whose window a sound starts or stops
-_NEAREST_SWITCH = SAMPLE_RATE_HZ // 10  # to the frame's time: nearer ones are nobody's guess
+
+
+class _Switching(NamedTuple):
+    """How often a sound starts or stops within a frame's window, and how near to its time."""
+
+    share: float
+    nearest_samples: int
+
+
+_IN_FRAMES = _Switching(0.25, SAMPLE_RATE_HZ // 10)  # nearer ones are nobody's guess
+_IN_COUPLES = _Switching(0.5, SAMPLE_RATE_HZ // 50)  # which is how timing is learned
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +229,8 @@ def sample_scene_frame(rng_or_seed: Generator | int, size_hw: tuple[int, int]) -
     rng = np.random.default_rng(rng_or_seed)
     state = _random_state(rng)
     picture = _draw_picture(rng, size_hw)
-    return picture.with_sound(rng, state, choose_sounding(rng, state, picture.num_visible))
+    sounding = choose_sounding(rng, state, picture.num_visible)
+    return picture.with_sound(rng, state, sounding, _IN_FRAMES)
 
 
 def sample_scene_couple(
@@ -237,7 +247,10 @@ def sample_scene_couple(
     first = choose_sounding(rng, "one", picture.num_visible)
     state = _random_state(rng)
     second = choose_sounding(rng, state, picture.num_visible, avoid=first)
-    return picture.with_sound(rng, "one", first), picture.with_sound(rng, state, second)
+    return (
+        picture.with_sound(rng, "one", first, _IN_COUPLES),
+        picture.with_sound(rng, state, second, _IN_COUPLES),
+    )
 
 
 class _Picture(NamedTuple):
@@ -251,13 +264,15 @@ class _Picture(NamedTuple):
     def num_visible(self) -> int:
         return len(self.kinds) - 1
 
-    def with_sound(self, rng: Generator, state: State, sounding: tuple[int, ...]) -> SceneFrame:
+    def with_sound(
+        self, rng: Generator, state: State, sounding: tuple[int, ...], switching: _Switching
+    ) -> SceneFrame:
         """Add a window in which the given objects sound, throughout or from or up to a switch."""
         silent = state == "silence"
         track = np.zeros(WINDOW_SAMPLES) if silent else random_ambience(rng, WINDOW_SAMPLES)
         heard: list[int] = []
         for index in sounding:
-            start, end = _random_span(rng)
+            start, end = _random_span(rng, switching)
             random_voice(rng, self.kinds[index]).add_to(track, start, end)
             if start <= WINDOW_SAMPLES // 2 < end:
                 heard.append(index)
@@ -286,11 +301,12 @@ def _random_state(rng: Generator) -> State:
     return STATES[rng.choice(len(STATES), p=list(_STATE_SHARES.values()))]
 
 
-def _random_span(rng: Generator) -> tuple[int, int]:
+def _random_span(rng: Generator, switching: _Switching) -> tuple[int, int]:
     """Return samples [start, end) of a sound around a window, which it mostly fills."""
     start, end = -int(rng.integers(SAMPLE_RATE_HZ // 2)), WINDOW_SAMPLES
-    if rng.random() >= _SWITCH_SHARE:
+    if rng.random() >= switching.share:
         return start, end
-    apart = int(rng.integers(_NEAREST_SWITCH, WINDOW_SAMPLES // 2 - _NEAREST_SWITCH))
+    nearest = switching.nearest_samples
+    apart = int(rng.integers(nearest, WINDOW_SAMPLES // 2 - nearest))
     switch = WINDOW_SAMPLES // 2 + (apart if rng.random() < 0.5 else -apart)
     return (start, switch) if rng.random() < 0.5 else (switch, end)

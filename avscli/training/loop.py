@@ -172,8 +172,11 @@ class Trainer:
     def _optimizer(self) -> torch.optim.AdamW:
         recipe, network = self.recipe, self.network
         assert network.audio_encoder is not None
+        picture = list(network.backbone.parameters())
+        if network.agreement is not None:
+            picture += network.agreement.naming.parameters()
         encoders = {
-            "backbone": (list(network.backbone.parameters()), recipe.backbone_learning_rate),
+            "backbone": (picture, recipe.backbone_learning_rate),
             "audio": (list(network.audio_encoder.parameters()), recipe.audio_learning_rate),
         }
         known = {id(p) for params, _ in encoders.values() for p in params}
@@ -254,17 +257,17 @@ class Trainer:
         if self._hears_only(self.step):
             return losses
         # A couple shares its picture, so what no sound has touched is computed once.
-        features = [f.repeat_interleave(2, dim=0) for f in network.look(batch.frames)]
+        look = network.look(batch.frames)
         valid = torch.ones(len(embedding), 1, dtype=torch.bool)
         # Names alone train the audio encoder: gradients of masks made it forget them (tag loss
         # 0.7 at the end of the sound phase, 2 after 400 more steps).
-        output = network.listen(features, embedding.detach()[:, None], valid)
+        output = network.listen(look.repeated(2), embedding.detach()[:, None], valid)
         for number, logits in enumerate(output.stage_logits, start=1):
             losses[f"stage{number}"] = stage_loss(
                 logits.flatten(0, 1), batch.target, smoothing_pixels=self.recipe.smoothing_pixels
             )
-        if output.sources is not None:
-            losses["shown"] = picture_loss(output.sources.picture[::2, 0], batch.shown)
+        if look.picture is not None:
+            losses["shown"] = picture_loss(look.picture, batch.shown)
         return losses
 
     def _rest_early_blocks(self, resting: bool) -> None:

@@ -196,8 +196,8 @@ class AvsMixSamples:
             sources = sorted(n for n in candidates if any(n in self.makes[c] for c in possible))
             source = sources[rng.integers(len(sources))]
             names = [self._one_of([c for c in possible if source in self.makes[c]], rng)]
-            if rng.random() < 0.25:  # and a second sound, on screen or off
-                names.append(self._one_of(self.negative if rng.random() < 0.6 else possible, rng))
+            if rng.random() < 0.35:  # and a second sound, on screen or off
+                names.append(self._one_of(self.negative if rng.random() < 0.5 else possible, rng))
         elif kind == "none":
             names = []
         elif kind == "ambient" or not absent:

@@ -15,12 +15,21 @@ from avscli.errors import CheckpointMismatchError, MissingExtraError, WeightsErr
 from avscli.networks.backbones.mobilenet_v2 import SameConv
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
     from torch import nn
 
+    from avscli.networks.pcmanet.modules import PictureNaming
+
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
+# In the order of Pascal VOC's label indices, under avsmix's names where it shows them too.
+VOC_CLASSES = (
+    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
+    "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa",
+    "train", "tvmonitor",
+)  # fmt: skip
 
 
 def start_from_tflite(module: nn.Module, path: Path) -> None:
@@ -44,10 +53,46 @@ def start_from_tflite(module: nn.Module, path: Path) -> None:
             raise CheckpointMismatchError(
                 f"{path}: {name} wants {tuple(layer.weight.shape)}, the graph has {weight.shape}"
             )
-        assert layer.bias is not None
-        with torch.no_grad():
-            layer.weight.copy_(torch.from_numpy(weight))
-            layer.bias.copy_(torch.from_numpy(bias))
+        _copy(layer, weight, bias)
+
+
+def start_naming(naming: PictureNaming, class_names: Sequence[str], path: Path) -> bool:
+    """Copy the head of a DeepLab graph of the 21 VOC classes; say whether this is one.
+
+    Args:
+        naming: in place; classes that VOC has not keep their random start.
+        class_names: of its classes after the background.
+        path: tflite file that the backbone could start from.
+
+    Raises:
+        MissingExtraError, WeightsError: as `start_from_tflite`.
+    """
+    head = _convolutions(path)[-4:]
+    layers = (naming.near, naming.whole, naming.joined)
+    shapes = [tuple(layer.weight.shape) for layer in layers]
+    shapes.append((len(VOC_CLASSES), naming.names.in_channels, 1, 1))
+    if [weight.shape for weight, _ in head] != shapes:
+        return False
+    for layer, (weight, bias) in zip(layers, head[:3], strict=True):
+        _copy(layer, weight, bias)
+    weight, bias = head[3]
+    ours = ["background", *class_names]
+    for name in set(ours) & set(VOC_CLASSES):
+        row, theirs = ours.index(name), VOC_CLASSES.index(name)
+        _copy(naming.names, weight[theirs], bias[theirs], row)
+    return True
+
+
+def _copy(
+    layer: nn.Conv2d,
+    weight: NDArray[np.float32],
+    bias: NDArray[np.float32] | np.float32,
+    rows: int | slice = slice(None),
+) -> None:
+    assert layer.bias is not None
+    with torch.no_grad():
+        layer.weight[rows] = torch.as_tensor(weight)
+        layer.bias[rows] = torch.as_tensor(bias)
 
 
 def _convolutions(path: Path) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:

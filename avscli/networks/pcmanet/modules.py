@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from avscli.networks.backbones.mobilenet_v2 import SameConv
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -230,32 +232,76 @@ class SourceAgreement(nn.Module):
 
     Args:
         channels: C of the projected backbone maps.
+        deep_channels: E of the backbone's last map.
         audio_features: D of the audio embedding.
         num_sources: K.
     """
 
-    def __init__(self, channels: int, audio_features: int, num_sources: int) -> None:
+    def __init__(
+        self, channels: int, deep_channels: int, audio_features: int, num_sources: int
+    ) -> None:
         super().__init__()
-        self.picture = nn.Sequential(
+        self.naming = PictureNaming(deep_channels, 1 + num_sources)
+        self.refining = nn.Sequential(
             *conv_norm_relu(channels, channels, 3), nn.Conv2d(channels, 1 + num_sources, 1)
         )
         self.sound = nn.Linear(audio_features, num_sources)
 
-    def forward(self, maps: list[Tensor], embedding: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Compare maps of strides 8, 16, 32 [N, C, ·, ·] with embeddings [N, D].
+    def name(self, maps: list[Tensor], deep: Tensor) -> Tensor:
+        """Classify the pixels of pictures.
+
+        Args:
+            maps: projected maps of strides 8, 16, 32 [N, C, ·, ·].
+            deep: the backbone's last map [N, E, ·, ·].
 
         Returns:
-            [N, 1, h, w] the logit of the agreement at stride 8, bounded; [N, 1 + K, h, w]
-            picture logits, the first for "none of them"; [N, K] sound logits.
+            [N, 1 + K, h, w] logits at stride 8, the first for "none of them".
         """
         size = maps[0].shape[-2:]
-        picture = self.picture(maps[0] + sum(resize(m, size) for m in maps[1:]))
+        fine = self.refining(maps[0] + sum(resize(m, size) for m in maps[1:]))
+        logits: Tensor = resize(self.naming(deep), size) + fine
+        return logits
+
+    def forward(self, picture: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
+        """Compare what `name` says with embeddings [N, D].
+
+        Returns:
+            [N, 1, h, w] the logit of the agreement, bounded; [N, K] sound logits.
+        """
         sound = self.sound(embedding)
         shown = picture.float().softmax(dim=1)[:, 1:]
         heard = sound.detach().float().sigmoid()
         agreement = torch.einsum("nkhw,nk->nhw", shown, heard)[:, None]
         bounded = agreement.clamp(_LEAST_AGREEMENT, 1 - _LEAST_AGREEMENT)
-        return bounded.logit(), picture, sound
+        return bounded.logit(), sound
+
+
+class PictureNaming(nn.Module):
+    """Class logits of each pixel, from its surroundings and from the picture as a whole.
+
+    Source: Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation",
+    arXiv 1706.05587, section 3.3, with the 1×1 branch and the pooled one alone, as DeepLab's
+    MobileNetV2 has it.
+
+    Args:
+        channels: E of the map.
+        num_classes: with the background, which is the first.
+    """
+
+    def __init__(self, channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.near = SameConv(channels, 256, 1)
+        self.whole = SameConv(channels, 256, 1)
+        self.joined = SameConv(512, 256, 1)
+        self.names = nn.Conv2d(256, num_classes, 1)
+
+    def forward(self, deep: Tensor) -> Tensor:
+        """Map [N, E, h, w] to logits [N, classes, h, w]."""
+        whole = F.relu(self.whole(deep.mean(dim=(2, 3), keepdim=True)))
+        near = F.relu(self.near(deep))
+        both = torch.cat((whole.expand_as(near), near), dim=1)
+        logits: Tensor = self.names(F.relu(self.joined(both)))
+        return logits
 
 
 class GuidedFusion(nn.Module):

@@ -7,7 +7,7 @@ selected queries, any number of steps with a validity mask, any input size divis
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import nn
@@ -30,6 +30,27 @@ if TYPE_CHECKING:
     from avscli.datatypes import CheckpointInfo, NetworkInput, NetworkSpec
 
 STAGES = (1, 2, 3, 4)  # fine to coarse; strides 4, 8, 16, 32
+
+
+class Look(NamedTuple):
+    """N frames as no sound has touched them.
+
+    Attributes:
+        maps: four, at strides 4, 8, 16, 32, [N, C, ·, ·].
+        picture: [N, 1 + K, h / 8, w / 8] logits of the source classes, the first for none of
+            them; None in a network without `SourceAgreement`.
+    """
+
+    maps: list[Tensor]
+    picture: Tensor | None
+
+    def repeated(self, times: int) -> Look:
+        """Return each frame several times in a row."""
+        picture = self.picture
+        return Look(
+            [m.repeat_interleave(times, dim=0) for m in self.maps],
+            None if picture is None else picture.repeat_interleave(times, dim=0),
+        )
 
 
 class PCMANet(nn.Module):
@@ -92,7 +113,7 @@ class PCMANet(nn.Module):
         self.agreement: SourceAgreement | None = None
         if settings.get("source_classes"):
             num_sources = len(str(settings["source_classes"]).split(","))
-            self.agreement = SourceAgreement(C, audio_features, num_sources)
+            self.agreement = SourceAgreement(C, inputs[-1], audio_features, num_sources)
             self.agreement_in = nn.ModuleList(nn.Conv2d(1, C, 1) for _ in STAGES)
             self.agreement_weight = nn.Parameter(torch.full((len(STAGES),), 0.5))
 
@@ -124,27 +145,32 @@ class PCMANet(nn.Module):
         """
         return self.listen(self.look(frames.flatten(0, 1)), audio, valid)
 
-    def look(self, frames: Tensor) -> list[Tensor]:
-        """Encode frames [N, 3, h, w] into four maps [N, C, ·, ·] that no sound has touched."""
+    def look(self, frames: Tensor) -> Look:
+        """Encode frames [N, 3, h, w]: what no sound has touched."""
         maps = self.backbone(frames)
-        return [project(m) for project, m in zip(self.project, maps, strict=True)]
+        projected = [project(m) for project, m in zip(self.project, maps, strict=True)]
+        if self.agreement is None:
+            return Look(projected, None)
+        return Look(projected, self.agreement.name(projected[1:], maps[-1]))
 
-    def listen(self, features: list[Tensor], audio: Tensor, valid: Tensor) -> NetworkOutput:
+    def listen(self, look: Look, audio: Tensor, valid: Tensor) -> NetworkOutput:
         """Segment clips whose frames are already encoded by `look`.
 
         Args:
-            features: four maps of the B·T frames, clip by clip.
+            look: of the B·T frames, clip by clip.
             audio, valid: as in `forward_embeddings`.
         """
         B, T = valid.shape
-        sound = audio.flatten(0, 1)
+        sound, features = audio.flatten(0, 1), look.maps
         if self.gates_padding:
             steps = valid.flatten().to(sound.dtype)
             sound = sound * steps[:, None]
             features = [f * steps[:, None, None, None] for f in features]
         evidence, sources = None, None
         if self.agreement is not None:
-            evidence, *named = self.agreement(features[1:], sound)
+            assert look.picture is not None
+            evidence, heard = self.agreement(look.picture, sound)
+            named = (look.picture, heard)
             sources = SourceLogits(*(x.float().reshape(B, T, *x.shape[1:]) for x in named))
         logits, marks = self._decode(features, self.audio_projection(sound), valid, evidence)
         shares = torch.stack([m.flatten(1).float().mean(dim=1) for m in marks], dim=1)

@@ -11,7 +11,7 @@ from avscli.networks.backbones.pvt_v2 import PyramidVisionTransformer, load_imag
 from avscli.networks.backbones.resnet import ResNet, load_imagenet_resnet
 from avscli.networks.backbones.vggish import VGGish, load_audioset_vggish
 from avscli.networks.state_dicts import load_strictly, read_state_dict
-from avscli.training.tflite_start import start_from_tflite
+from avscli.training.tflite_start import start_from_tflite, start_naming
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,6 +63,9 @@ def start_network(network: PCMANet, start: StartWeights, *, freezes_audio: bool)
         )
     if start.backbone is not None:
         start_encoder(network.backbone, start.backbone)
+        if network.agreement is not None and start.backbone.suffix == ".tflite":
+            names = str(network.spec.architecture["source_classes"]).split(",")
+            start_naming(network.agreement.naming, names, start.backbone)
     if start.audio is not None:
         if network.audio_encoder is None:
             raise UsageError("this network has no audio encoder that --start-audio could fill")

@@ -62,8 +62,7 @@ def test_encoding_the_frames_once_for_several_sounds_changes_nothing(agreeing):
     one_picture = inputs.frames[:1].repeat_interleave(2, dim=0)
     with torch.inference_mode():
         apart = agreeing.forward_embeddings(one_picture, sound, inputs.valid)
-        features = [f.repeat_interleave(2, dim=0) for f in agreeing.look(inputs.frames[0])]
-        shared = agreeing.listen(features, sound, inputs.valid)
+        shared = agreeing.listen(agreeing.look(inputs.frames[0]).repeated(2), sound, inputs.valid)
     for a, b in zip(apart.stage_logits, shared.stage_logits, strict=True):
         torch.testing.assert_close(a, b)
 
@@ -229,10 +228,12 @@ def test_enlarging_last_gives_nearly_the_published_fusion_inside_the_picture():
 
 def test_picture_and_sound_agree_with_the_probability_that_both_name_one_class():
     torch.manual_seed(0)
-    agreement = SourceAgreement(4, 6, 3).eval()
+    agreement = SourceAgreement(4, 5, 6, 3).eval()
     maps = [torch.rand(2, 4, s, s) for s in (8, 4, 2)]
     with torch.inference_mode():
-        logit, picture, sound = agreement(maps, torch.rand(2, 6))
+        picture = agreement.name(maps, torch.rand(2, 5, 2, 2))
+        logit, sound = agreement(picture, torch.rand(2, 6))
+    assert picture.shape == (2, 1 + 3, 8, 8)
     shown, heard = picture.softmax(dim=1)[:, 1:], sound.sigmoid()
     expected = sum(shown[:, k] * heard[:, k, None, None] for k in range(3))
     assert logit.shape == (2, 1, 8, 8)
