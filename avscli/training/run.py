@@ -70,7 +70,7 @@ def train_couples(recipe: Recipe, run: CoupleRun, *, warn: Callable[[str], None]
             f"{run.folder} holds a training run", hint="add --resume, or choose another folder"
         )
     data = None if run.avsmix is None else AvsMix.open(run.avsmix)
-    sources, shares = _sources(recipe, data)
+    sources, shares = sample_sources(recipe, data)
     make_folder(run.folder)
     trainer = Trainer(recipe, sources, shares, folder=run.folder)
     if not (run.resume and trainer.resume()):
@@ -131,7 +131,8 @@ def _validation_scores(runtime: Runtime, data: AvsMix | None) -> dict[str, float
     }
 
 
-def _sources(recipe: Recipe, data: AvsMix | None) -> tuple[list[SampleSource], list[float]]:
+def sample_sources(recipe: Recipe, data: AvsMix | None) -> tuple[list[SampleSource], list[float]]:
+    """Return what a recipe draws couples from, and with which shares; without data scenes alone."""
     scenes = SceneSamples(recipe.source_classes)
     if data is None:
         return [scenes], [1.0]
