@@ -212,6 +212,14 @@ def test_names_come_from_a_pipe(weights: Path, tmp_path: Path) -> None:
     assert result_folders(tmp_path / "out") == {"a.mp4", "two\nlines.mp4"}
 
 
+def test_a_closed_standard_input_is_no_hindrance(weights: Path, tmp_path: Path) -> None:
+    make_clips(tmp_path / "clips", ["a.mp4"])
+    command = [sys.executable, "-m", "avscli", "batch", "clips", "-w", str(weights), "--dry-run"]
+    shell = ["sh", "-c", 'exec "$@" <&-', "sh", *command]
+    done = subprocess.run(shell, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "run   a.mp4  (new)\n"), done.stderr
+
+
 # --- shards, workers ----------------------------------------------------------------------------
 
 
