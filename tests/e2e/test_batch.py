@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -195,6 +196,10 @@ def test_combine_joins_all_results_with_unique_ids(batch: Batch, tmp_path: Path)
         ids = [item["id"] for item in document[kind]]
         assert ids == list(range(1, len(ids) + 1))
     assert len(COCO(str(path)).getImgIds()) == len(document["images"])
+    shutil.rmtree(Path("out", "c.mp4"))
+    batch("clips/a.mp4", "--combine", code=0)
+    videos = json.loads(path.read_text())["videos"]
+    assert [video["file_name"] for video in videos] == ["a.mp4", "day/b.mp4"], "what is there"
 
 
 def test_names_come_from_a_pipe(weights: Path, tmp_path: Path) -> None:
@@ -368,6 +373,7 @@ def test_a_second_run_on_one_folder_is_refused_by_name(
         (["x", "--resume", "maybe"], 2, "--resume"),
         (["x", "--ray-address", "auto"], 2, "--engine ray"),
         (["x", "--engine", "ray", "--devices", "0"], 2, "--devices"),
+        (["x", "--combine", "--shard", "1/2"], 2, "--combine joins the results of all parts"),
         (["x", "--ext", "mov"], 2, "no video in x"),
         (["."], 7, "would land in the input"),
     ],
