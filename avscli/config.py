@@ -159,6 +159,11 @@ class BatchOptions:
             )
         if self.ray_address is not None and self.engine != "ray":
             raise UsageError("--ray-address needs --engine ray")
+        if self.combine and self.shard.count > 1:
+            raise UsageError(
+                "--combine joins the results of all parts, --shard does one of them",
+                hint="once all parts are done, run the same command without --shard",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,5 +218,5 @@ class EvalOptions:
             raise UsageError(f"--threshold must lie between 0 and 1, got {self.threshold}")
         if not 2 <= self.num_classes <= 255:
             raise UsageError(f"--classes counts the background: 2 … 255, got {self.num_classes}")
-        if self.tolerance_seconds < 0:
+        if not self.tolerance_seconds >= 0:
             raise UsageError(f"--tolerance must not be negative, got {self.tolerance_seconds}")

@@ -23,8 +23,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from avscli.batch.events import JobEnded, JobRepeated, Stopping, event_json
-from avscli.batch.tally import Tally
+from avscli.batch.events import JobEnded, JobRepeated, Stopping, Ticked, event_json
+from avscli.batch.tally import InWork, Tally
 from avscli.errors import OutputError
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from avscli.errors import AvscliError
 
 PLAIN_LINE_SECONDS = 10.0  # how often progress speaks when stderr is not a terminal
+_IDLE = InWork("", length=1.0)
 
 _err = Console(stderr=True, highlight=False, emoji=False)
 
@@ -209,11 +210,12 @@ def batch_progress(*, as_json: bool, quiet: bool) -> Iterator[Watch]:
     # Ray prints what it thinks of dead workers: not among the results.
     with _batch_bars(tally, quiet=quiet) as draw, redirect_stdout(sys.stderr):
 
-        def watch(event: BatchEvent) -> None:
-            tally.count(event)
-            if as_json:
-                _write(json.dumps(event_json(event), allow_nan=False), stdout)
-            _tell_of(event)
+        def watch(event: BatchEvent | Ticked) -> None:
+            if not isinstance(event, Ticked):
+                tally.count(event)
+                if as_json:
+                    _write(json.dumps(event_json(event), allow_nan=False), stdout)
+                _tell_of(event)
             draw()
 
         yield watch
@@ -302,15 +304,15 @@ def _batch_bars(tally: Tally, *, quiet: bool) -> Iterator[Callable[[], None]]:
             bars.update(
                 overall, completed=tally.media_done, total=tally.media_total, state=_state(tally)
             )
-            for worker, work in tally.in_work.items():
-                if worker not in workers:
-                    workers[worker] = bars.add_task("", total=None, state="")
+            for worker in sorted(tally.in_work.keys() - workers.keys()):
+                workers[worker] = bars.add_task("", total=None, state=f"worker {worker + 1}")
+            for worker, task in workers.items():
+                work = tally.in_work.get(worker, _IDLE)
                 bars.update(
-                    workers[worker],
+                    task,
                     description=_one_line(work.key),
                     completed=work.media_seconds,
                     total=work.length or None,
-                    state=f"worker {worker + 1}",
                 )
 
         yield draw

@@ -16,6 +16,8 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 Message = dict[str, Any]
 _LAST_WORDS_BYTES = 4096
+_TEMPORARY_PREFIX = "avs-worker-"
 
 
 class Child:
@@ -41,18 +44,18 @@ class Child:
         environment: Mapping[str, str] | None = None,
         inherit: Sequence[int] = (),
     ) -> None:
-        self._temporary = tempfile.mkdtemp(prefix="avs-worker-")
+        self._temporary = tempfile.mkdtemp(prefix=_TEMPORARY_PREFIX)
         self._words = tempfile.TemporaryFile()  # noqa: SIM115 – closed with the child
         self._unread = b""
         self._process = subprocess.Popen(  # noqa: S603 – our own module
-            [sys.executable, "-X", "faulthandler", "-m", module],
+            [sys.executable, *_no_stray_modules(), "-X", "faulthandler", "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._words,
             # What a killed child leaves among temporary files is found and removed.
             env={**os.environ, **(environment or {}), "TMPDIR": self._temporary},
             pass_fds=inherit,
-            process_group=0,  # Ctrl-C is for the parent to deal with
+            process_group=0,  # Ctrl-C is for the parent to deal with, and it ends as one
         )
 
     @property
@@ -97,15 +100,19 @@ class Child:
         return None
 
     def end(self, *, kill: bool = True) -> int:
-        """End the process, remove its temporary files and words, and return its exit status."""
+        """End the process, with what it has started, and return its exit status.
+
+        Its temporary files and words go with it.
+        """
         if kill:
             self._process.kill()
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        try:
+        with suppress(BrokenPipeError):  # what was never read is of no use
             self._process.stdin.close()
-        except BrokenPipeError:
-            kill = True  # and what was never read is of no use
+        # Not reaped yet, so that its number cannot be another's when the rest of its group ends.
+        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        _kill_group(self.pid)
         status = self._process.wait()
         self._process.stdout.close()
         self._words.close()
@@ -120,7 +127,22 @@ class Child:
 
     def forget_words(self) -> None:
         """Empty what it wrote to standard error so far."""
-        self._words.truncate(0)
+        self._words.seek(0)  # of both: the child writes at the same place
+        self._words.truncate()
+
+
+def _no_stray_modules() -> tuple[str, ...]:
+    """Return the option that keeps a child from importing what lies where a person stands.
+
+    Unless the parent does so itself, when it runs from a source tree for instance.
+    """
+    return () if {"", os.getcwd()} & set(sys.path) else ("-P",)  # noqa: PTH109 – as Python has it
+
+
+def _kill_group(leader: int) -> None:
+    """End what a process has started, an ffmpeg program for instance, and has not waited for."""
+    with suppress(ProcessLookupError):
+        os.killpg(leader, signal.SIGKILL)
 
 
 class Parent:
@@ -153,6 +175,10 @@ class Parent:
             for line in lines:
                 self._messages.put(json.loads(line))
         # Work nobody waits for any more must not go on: the next run may do the same file.
+        if Path(tempfile.gettempdir()).name.startswith(_TEMPORARY_PREFIX):
+            shutil.rmtree(tempfile.gettempdir(), ignore_errors=True)
+        if os.getpgrp() == os.getpid():
+            _kill_group(os.getpid())
         os._exit(0)
 
 

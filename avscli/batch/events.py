@@ -84,8 +84,13 @@ class Stopping:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """Time has passed; it comes every half second, so that progress speaks while workers do not."""
+
+
 BatchEvent = Planned | JobStarted | JobAdvanced | JobEnded | JobRepeated | Stopping
-Watch = Callable[[BatchEvent], None]
+Watch = Callable[[BatchEvent | Ticked], None]
 
 
 def event_json(event: BatchEvent) -> dict[str, object]:

@@ -151,7 +151,8 @@ class Manifest:
         for other in self._output.glob("manifest*.jsonl"):
             if other == self.path or other.name.endswith(f"-of-{self._shard.count}.jsonl"):
                 continue
-            with other.open("rb") as file:  # closing it lets go of the lock again
+            # NFS locks only files that may be written; closing it lets go of the lock again.
+            with output_errors(other), other.open("r+b") as file:
                 if not _locked(file.fileno(), other, self._warn):
                     raise _in_use(other)
 
@@ -160,7 +161,7 @@ def read_records(output: Path) -> Iterator[Record]:
     """Yield every result in the manifests of an output folder, oldest first in each.
 
     Raises:
-        DataError: a whole line is not a record.
+        DataError: a whole line is not a record, or a manifest cannot be read.
     """
     for path in sorted(output.glob("manifest*.jsonl")):
         for number, values in _lines(path):
@@ -190,7 +191,13 @@ def _record(path: Path, number: int, values: Mapping[str, Any]) -> Record:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    with path.open("rb") as lines:
+    try:
+        opened = path.open("rb")
+    except OSError as err:
+        raise DataError(
+            f"cannot read {path}: {err.strerror}", hint="choose another folder with -o"
+        ) from err
+    with opened as lines:
         for number, line in enumerate(lines, start=1):
             if not line.endswith(b"\n"):
                 return

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from sys import intern
 from typing import TYPE_CHECKING
@@ -84,7 +85,8 @@ def find_videos(
     """
     known = {record.key for record in read_records(output)}
     narrowing = Narrowing(batch.extensions, batch.exclude)
-    found = find_sources(inputs, narrowing, standard_input=sys.stdin.buffer, warn=warn)
+    names = sys.stdin.buffer if sys.stdin else BytesIO()  # a shell can close it: <&-
+    found = find_sources(inputs, narrowing, standard_input=names, warn=warn)
     sources = settle((one for one in found if _is_meant(one, known, prober)), output)
     if not sources:
         raise UsageError(

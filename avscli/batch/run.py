@@ -24,6 +24,7 @@ from avscli.batch.events import (
     JobStarted,
     Planned,
     Stopping,
+    Ticked,
     Watch,
 )
 from avscli.batch.executors import Advanced, Finished, Lost, Processes, Started, Told, Update
@@ -189,8 +190,14 @@ class _Run:
                 while self._feed(executor):
                     for update in executor.updates(TICK_SECONDS):
                         self._handle(update)
+                    self._tick()
             except KeyboardInterrupt:
                 self.was_interrupted = True
+
+    def _tick(self) -> None:
+        if self.was_interrupted:
+            self._stop("interrupted")
+        self.watch(Ticked())
 
     def _feed(self, executor: Executor) -> bool:
         """Hand out what can be handed out; say whether there is anything left to wait for."""
@@ -251,8 +258,8 @@ class _Run:
             self._stop(f"{job.key} failed")
 
     def _interrupted(self) -> None:
+        # Nothing is said here: the signal may have come in the middle of a line.
         self.was_interrupted = True
-        self._stop("interrupted")
 
     def _stop(self, why: str) -> None:
         if not self._is_stopping:

@@ -22,6 +22,7 @@ from typing import BinaryIO
 
 from avscli.batch.names import read_list, read_names
 from avscli.errors import OutputError, UsageError
+from avscli.outputs.run_record import RUN_RECORD_NAME
 
 MARK = "/./"
 _BESIDE = ("", ".partial", ".replaced")  # what a run writes next to its results
@@ -70,9 +71,13 @@ class Narrowing:
         return is_named and not self.excludes(relative)
 
     def excludes(self, relative: str) -> bool:
-        """Say whether a pattern matches the path, or its last part."""
-        name = relative.rpartition("/")[2]
-        return any(fnmatch(relative, pattern) or fnmatch(name, pattern) for pattern in self.exclude)
+        """Say whether a pattern matches the path or one above it, in whole or its last part."""
+        path = PurePosixPath(relative)
+        return any(
+            fnmatch(str(part), pattern) or fnmatch(part.name, pattern)
+            for pattern in self.exclude
+            for part in (path, *path.parents[:-1])
+        )
 
 
 def find_sources(
@@ -111,14 +116,18 @@ def settle(found: Iterable[Found], output: Path) -> list[Found]:
     """Return each file once, after checking that no result would land on another or on an input.
 
     Of several names for one file the first counts, but a link only where nothing else names it.
+    Results that lie in the output folder already are left out: ``avs batch *`` finds them.
 
     Raises:
         UsageError: two files would have the same place in the output.
         OutputError: results would land over or inside an input.
     """
     by_file: dict[str, Found] = {}
+    output_folder = os.path.realpath(output)
     for one in found:
         real = os.path.realpath(one.path)
+        if _is_result(real, output_folder):
+            continue
         if real not in by_file or (_is_link(by_file[real]) and not _is_link(one)):
             by_file[real] = one
     sources = list(by_file.values())
@@ -164,7 +173,8 @@ def _matching(pattern: str, narrowing: Narrowing, warn: Callable[[str], None]) -
         if not Path(match).is_dir():
             if narrowing.takes(relative):
                 yield Found(Path(match), relative, None, _is_video_name(relative))
-        elif "**" not in pattern:  # ** gives the files below as matches of their own
+        # ** gives the files below as matches of their own
+        elif "**" not in pattern and not narrowing.excludes(relative):
             yield from _named(f"{root}{MARK}{relative}", narrowing, warn)
 
 
@@ -227,6 +237,17 @@ def _refuse_own_inputs(by_file: dict[str, Found], output: Path) -> None:
                 f"the results of {one.path} would land in the input, at {output / one.key}",
                 hint="choose a folder outside of the inputs with -o",
             )
+
+
+def _is_result(path: str, output: str) -> bool:
+    """Say whether a run has written a file into the output folder, or was about to."""
+    if not _is_below(path, output):
+        return False
+    above = [folder for folder in Path(path).parents if folder.is_relative_to(output)][:-1]
+    return any(
+        folder.name.endswith(_BESIDE[1:]) or (folder / RUN_RECORD_NAME).is_file()
+        for folder in above
+    )
 
 
 def _is_below(path: str, folder: str) -> bool:

@@ -51,7 +51,7 @@ def write_summaries(output: Path, shard: Shard) -> tuple[Path, ...]:
 
 
 def write_combined(output: Path) -> Path:
-    """Write combined.coco.json of every finished result in a folder, of all shards, and return it.
+    """Write combined.coco.json of all results that are there, of every shard, and return it.
 
     Raises:
         OutputError: the disk is full or gone.
@@ -61,8 +61,9 @@ def write_combined(output: Path) -> Path:
 
     def parts() -> Iterator[Part]:
         for record in latest_records(output):
-            if record.result.is_finished:
-                yield Part(record.key, output / record.key)
+            folder = output / record.key
+            if record.result.is_finished and folder.is_dir():  # a person may have removed it
+                yield Part(record.key, folder)
 
     return write_combined_coco(output / COMBINED_NAME, parts)
 

@@ -93,10 +93,15 @@ PrecisionOption = Annotated[
     DevicePrecision,
     typer.Option("--precision", help="Arithmetic of the network; auto keeps masks the same."),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only problems.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print the result as JSON on stdout.", show_default="off")
+]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress, only problems.", show_default="off")
+]
 OverwriteOption = Annotated[
-    bool, typer.Option("--overwrite", help="Replace an existing output folder.")
+    bool,
+    typer.Option("--overwrite", help="Replace an existing output folder.", show_default="off"),
 ]
 NoAudioOption = Annotated[
     NoAudioPolicy,
@@ -104,10 +109,15 @@ NoAudioOption = Annotated[
 ]
 TimeOption = Annotated[
     float | None,
-    typer.Option(parser=parse_time, metavar="TIME", help="Seconds, 1:30 or 00:01:30.5."),
+    typer.Option(
+        parser=parse_time,
+        metavar="TIME",
+        help="Seconds, 1:30 or 00:01:30.5.",
+        show_default="the whole file",
+    ),
 ]
 BatchClipsOption = Annotated[
-    int | None, typer.Option(help="Clips per network pass; default: chosen by device.")
+    int | None, typer.Option(help="Clips per network pass.", show_default="chosen by device")
 ]
 FpsOption = Annotated[
     float,
@@ -119,7 +129,7 @@ FpsOption = Annotated[
 ]
 ThresholdOption = Annotated[
     float | None,
-    typer.Option(help="Probability that marks a pixel; default: the weights' own."),
+    typer.Option(help="Probability that marks a pixel.", show_default="the weights' own"),
 ]
 MinAreaOption = Annotated[
     float, typer.Option(help="Drop regions smaller than this share of the frame.")

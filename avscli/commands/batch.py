@@ -44,12 +44,19 @@ def batch(
     overwrite: shared.OverwriteOption = False,
     extensions: Annotated[
         str,
-        typer.Option("--ext", metavar="LIST", help="Take only these from folders: mp4,mkv …"),
+        typer.Option(
+            "--ext",
+            metavar="LIST",
+            help="Take only these from folders: mp4,mkv …",
+            show_default="every video",
+        ),
     ] = "",
     exclude: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="PATTERN", help="Leave such names or paths out of folders; may be repeated."
+            metavar="PATTERN",
+            help="Leave such names or paths out of folders; may be repeated.",
+            show_default="none",
         ),
     ] = None,
     resume: Annotated[
@@ -67,12 +74,16 @@ def batch(
     workers: Annotated[
         int | None,
         typer.Option(
-            help="Files at once; default: one per device, with Ray one per GPU or else per CPU."
+            help="Files at once.", show_default="one per device; Ray: per GPU, else per CPU"
         ),
     ] = None,
     devices: Annotated[
         str,
-        typer.Option(metavar="LIST", help="Share the files out among these devices: 0,1 or cpu."),
+        typer.Option(
+            metavar="LIST",
+            help="Share the files out among these devices: 0,1 or cpu.",
+            show_default="that of --device",
+        ),
     ] = "",
     shard: Annotated[
         str, typer.Option(metavar="I/N", help="Do only part I of N; parts may run anywhere.")
@@ -82,7 +93,9 @@ def batch(
     ] = "local",
     ray_address: Annotated[
         str | None,
-        typer.Option(help="Address of a running cluster; default: one on this machine."),
+        typer.Option(
+            help="Address of a running cluster.", show_default="one is started on this machine"
+        ),
     ] = None,
     retries: Annotated[
         int, typer.Option(help="Try again after failures that can pass (device memory, I/O).")
@@ -92,20 +105,31 @@ def batch(
         typer.Option(
             parser=shared.parse_time,
             metavar="TIME",
-            help="Give up a file after this; default: never.",
+            help="Give up a file after this.",
+            show_default="never",
         ),
     ] = None,
     fail_fast: Annotated[
-        bool, typer.Option("--fail-fast", help="Begin no more files once one has failed.")
+        bool,
+        typer.Option(
+            "--fail-fast", help="Begin no more files once one has failed.", show_default="off"
+        ),
     ] = False,
     combine: Annotated[
-        bool, typer.Option("--combine", help="Also write one COCO file of all results.")
+        bool,
+        typer.Option(
+            "--combine", help="Also write one COCO file of all results.", show_default="off"
+        ),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be done, and why.")
+        bool,
+        typer.Option("--dry-run", help="Only say what would be done, and why.", show_default="off"),
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print events as JSON on stdout, one per line.")
+        bool,
+        typer.Option(
+            "--json", help="Print events as JSON on stdout, one per line.", show_default="off"
+        ),
     ] = False,
     quiet: shared.QuietOption = False,
 ) -> None:

@@ -36,6 +36,9 @@ def segment(
     Writes OUTPUT/<name.ext>/ with frames.jsonl, masks.coco.json, overlay.mp4, confidence.csv
     and run.json.
     """
+    from avscli.media.containers import require_regular_file
+
+    require_regular_file(source)  # a slip in the path is told before torch loads
     from avscli.pipeline import open_runtime, segment_file
 
     read = ReadOptions(fps or None, start, end, audio_track, no_audio)

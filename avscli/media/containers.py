@@ -30,7 +30,7 @@ def open_input(path: Path) -> Iterator[InputContainer]:
         UnknownContainerError: the file is no media that PyAV knows.
         MediaError: the path is missing, not a regular file, empty, or cannot be read.
     """
-    _require_regular_file(path)
+    require_regular_file(path)
     try:
         # "file:" keeps names with a colon from being taken for a protocol; the white list keeps
         # playlists from reaching the network.
@@ -148,7 +148,12 @@ def move_packet(packet: av.Packet[Stream], seconds: Fraction) -> None:
     packet.pts = None if packet.pts is None else packet.pts + ticks
 
 
-def _require_regular_file(path: Path) -> None:
+def require_regular_file(path: Path) -> None:
+    """Check that a path is worth opening.
+
+    Raises:
+        MediaError: it is missing, no regular file, or empty.
+    """
     try:
         status = path.stat()
     except OSError as err:

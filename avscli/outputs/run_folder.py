@@ -122,6 +122,7 @@ class RunFolder:
 
     def _put_in_place(self) -> None:
         self._check_existing()  # another run may have finished meanwhile
+        _sync(self.partial)
         if not os.path.lexists(self.final):
             self.partial.rename(self.final)
             # A run that was killed while it replaced may have left an older one beside.
@@ -189,6 +190,17 @@ def _locked(folder: Path) -> int | None:
             hint="wait for it to end, or choose another folder with -o",
         ) from err
     return descriptor
+
+
+def _sync(folder: Path) -> None:
+    """Bring files to the disk: after a power cut, no folder may be there without what it holds.
+
+    What a disk reports late, a quota on a network for instance, is reported here as well.
+    """
+    for path in folder.iterdir():
+        if path.is_file():
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
 
 
 def _clear(folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -168,10 +169,15 @@ def test_a_dry_run_tells_and_does_nothing(batch: Batch, tmp_path: Path) -> None:
         *("run   b.mp4  (new)", "run   c.mp4  (new)", "skip  a.mp4  (up to date)"),
     ]
     assert "time about" in outcome.err
+    assert "disk about 0 MB" in outcome.err
     lines = batch("clips", "--dry-run", "--json", code=0).out.splitlines()
-    assert [json.loads(line)["event"] for line in lines] == [
+    events = [json.loads(line) for line in lines]
+    assert [event["event"] for event in events] == [
         *("would_run", "would_run", "up_to_date", "planned"),
     ]
+    assert events[-1]["num_bytes"] == (tmp_path / "clips" / "b.mp4").stat().st_size
+    assert events[-1]["media_seconds"] == pytest.approx(0.5, abs=0.1)
+    assert events[-1]["wall_seconds"] > 0
 
 
 def test_combine_joins_all_results_with_unique_ids(batch: Batch, tmp_path: Path) -> None:
@@ -195,6 +201,10 @@ def test_combine_joins_all_results_with_unique_ids(batch: Batch, tmp_path: Path)
         ids = [item["id"] for item in document[kind]]
         assert ids == list(range(1, len(ids) + 1))
     assert len(COCO(str(path)).getImgIds()) == len(document["images"])
+    shutil.rmtree(Path("out", "c.mp4"))
+    batch("clips/a.mp4", "--combine", code=0)
+    videos = json.loads(path.read_text())["videos"]
+    assert [video["file_name"] for video in videos] == ["a.mp4", "day/b.mp4"], "what is there"
 
 
 def test_names_come_from_a_pipe(weights: Path, tmp_path: Path) -> None:
@@ -210,6 +220,14 @@ def test_names_come_from_a_pipe(weights: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert result_folders(tmp_path / "out") == {"a.mp4", "two\nlines.mp4"}
+
+
+def test_a_closed_standard_input_is_no_hindrance(weights: Path, tmp_path: Path) -> None:
+    make_clips(tmp_path / "clips", ["a.mp4"])
+    command = [sys.executable, "-m", "avscli", "batch", "clips", "-w", str(weights), "--dry-run"]
+    shell = ["sh", "-c", 'exec "$@" <&-', "sh", *command]
+    done = subprocess.run(shell, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "run   a.mp4  (new)\n"), done.stderr
 
 
 # --- shards, workers ----------------------------------------------------------------------------
@@ -360,6 +378,7 @@ def test_a_second_run_on_one_folder_is_refused_by_name(
         (["x", "--resume", "maybe"], 2, "--resume"),
         (["x", "--ray-address", "auto"], 2, "--engine ray"),
         (["x", "--engine", "ray", "--devices", "0"], 2, "--devices"),
+        (["x", "--combine", "--shard", "1/2"], 2, "--combine joins the results of all parts"),
         (["x", "--ext", "mov"], 2, "no video in x"),
         (["."], 7, "would land in the input"),
     ],
@@ -411,8 +430,6 @@ def test_help_names_every_option_with_its_default(
         *("--combine", "--dry-run", "--json", "--quiet"),
     ):
         assert option in text
-    lines = text.splitlines()
-    for line in lines:
+    for line in text.splitlines():
         if line.startswith("│ --") and not line.startswith("│ --help"):
-            is_flag = " TEXT " not in line and " INTEGER " not in line and "[" not in line
-            assert "default" in line or is_flag, line
+            assert "[default: " in line, line

@@ -6,6 +6,7 @@ import os
 import resource
 import shutil
 import subprocess
+import sys
 import wave
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -341,6 +342,20 @@ def test_options_out_of_range_are_refused(
     outcome = avs("segment", clip, "-o", tmp_path / "out", "-w", weights, *options)
     assert says in require_refusal(outcome, 2)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_slip_in_the_path_is_told_before_torch_loads(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("raise ImportError('torch was loaded')")
+    path = f"{tmp_path}{os.pathsep}" + os.environ.get("PYTHONPATH", "")
+    done = subprocess.run(
+        [sys.executable, "-m", "avscli", "segment", "abset.mp4"],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert done.stderr.startswith("error: cannot open abset.mp4: No such file or directory")
 
 
 def test_an_unknown_command_and_a_missing_source_are_refused(avs: Avs) -> None:

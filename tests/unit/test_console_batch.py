@@ -18,6 +18,7 @@ from avscli.batch.events import (
     JobStarted,
     Planned,
     Stopping,
+    Ticked,
 )
 from avscli.batch.jobs import Job, JobResult
 
@@ -84,6 +85,20 @@ def test_plain_lines_come_every_ten_seconds(
     assert lines[-1].endswith(" left")
 
 
+def test_plain_lines_come_while_workers_say_nothing(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    with console.batch_progress(as_json=True, quiet=False) as watch:
+        watch(Planned(3, 2, 1, 180.0, 10, None))
+        for now in (9.9, 10.0, 10.5, 20.0):  # noqa: B007 – the clock reads it
+            watch(Ticked())
+    out, err = capsys.readouterr()
+    assert err.splitlines() == ["0/3 files"] * 2
+    assert len(out.splitlines()) == 1, "time is no event for programs"
+
+
 def test_a_terminal_gets_bars(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = io.StringIO()
     terminal = Console(file=screen, force_terminal=True, width=100, highlight=False)
@@ -93,10 +108,17 @@ def test_a_terminal_gets_bars(monkeypatch: pytest.MonkeyPatch) -> None:
             watch(event)
         terminal.file.flush()
         time.sleep(0.3)  # rich draws ten times a second
-    text = screen.getvalue()
+        text = screen.getvalue()
+        screen.truncate(0)
+        watch(EVENTS[3])
+        time.sleep(0.3)
+        later = screen.getvalue()
     assert "a.mp4" in text
     assert "worker 1" in text
     assert "0/3 files" in text
+    assert "1/3 files" in later
+    assert "worker 1" in later
+    assert "a.mp4" not in later, "that worker has nothing to do"
 
 
 def test_with_json_every_event_is_a_line(capsys: Captured) -> None:

@@ -16,7 +16,7 @@ from tests.builders import make_video
 
 ECHO = """
 from avscli.batch.child import Parent
-import ctypes, os, sys, time
+import ctypes, os, subprocess, sys, time
 parent = Parent()
 print("a library that prints")
 for message in parent.messages():
@@ -24,9 +24,14 @@ for message in parent.messages():
         print("last words", file=sys.stderr, flush=True)
         ctypes.string_at(0)
     if message.get("exit"):
-        sys.exit(3)
+        sys.exit(message["exit"])
+    if message.get("say"):
+        print(message["say"], file=sys.stderr, flush=True)
+    helper = subprocess.Popen(["sleep", "600"]).pid if message.get("start") else 0
     open(os.path.join(os.environ["TMPDIR"], "left"), "w").close()
-    parent.answer({"echo": message, "pid": os.getpid(), "tmp": os.environ["TMPDIR"]})
+    parent.answer({
+        "echo": message, "pid": os.getpid(), "tmp": os.environ["TMPDIR"], "helper": helper,
+    })
     time.sleep(message.get("sleep", 0))
 """
 
@@ -77,11 +82,43 @@ def test_a_crash_is_an_end_with_a_signal_and_last_words(echo: str) -> None:
 
 def test_an_exit_keeps_its_status(echo: str) -> None:
     child = Child(echo)
-    assert child.ask({"exit": True}, 60) is None
+    assert child.ask({"exit": 3}, 60) is None
     assert child.end(kill=False) == 3
     assert describe_end(3, "Traceback\nValueError: no\n") == (
         "its process exited with status 3: ValueError: no"
     )
+
+
+def test_forgotten_words_leave_no_trace_in_later_ones(echo: str) -> None:
+    child = Child(echo)
+    assert child.ask({"say": "long words about the file before\n" * 9}, 60) is not None
+    child.forget_words()
+    assert child.ask({"exit": "the last line"}, 60) is None
+    assert child.last_words() == "the last line\n"
+    assert child.end(kill=False) == 1
+
+
+@pytest.mark.parametrize("kill", [True, False])
+def test_what_a_child_has_started_ends_with_it(echo: str, kill: bool) -> None:
+    child = Child(echo)
+    answer = child.ask({"start": True}, 60)
+    assert answer is not None
+    assert is_running(answer["helper"])
+    if not kill:
+        assert child.ask({"exit": 3}, 60) is None
+    assert child.end(kill=kill) == (-signal.SIGKILL if kill else 3)
+    wait_for_end(answer["helper"])
+
+
+def test_a_child_imports_nothing_from_where_a_person_stands(
+    echo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "selectors.py").write_text("raise RuntimeError('a script of mine')")
+    monkeypatch.chdir(tmp_path / "here")
+    child = Child(echo)
+    assert child.ask({}, 60) is not None, child.last_words()
+    child.end()
 
 
 def test_a_child_that_takes_too_long_is_given_up(echo: str) -> None:
@@ -97,13 +134,17 @@ def test_a_child_does_not_outlive_its_parent(echo: str, tmp_path: Path) -> None:
         "from avscli.batch.child import Child\n"
         "import os, signal, pathlib, sys\n"
         f"child = Child({echo!r})\n"
-        "assert child.ask({'sleep': 60}, 60)\n"
-        f"pathlib.Path({str(pid_file)!r}).write_text(str(child.pid))\n"
+        "answer = child.ask({'sleep': 60, 'start': True}, 60)\n"
+        'facts = f\'{child.pid} {answer["helper"]} {answer["tmp"]}\'\n'
+        f"pathlib.Path({str(pid_file)!r}).write_text(facts)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], check=False, timeout=120)
     assert done.returncode == -signal.SIGKILL
-    wait_for_end(int(pid_file.read_text()))
+    pid, helper, temporary = pid_file.read_text().split()
+    wait_for_end(int(pid))
+    wait_for_end(int(helper))
+    assert not Path(temporary).exists()
 
 
 def test_telling_a_dead_child_is_no_error(echo: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from avscli.batch.fingerprint import END_BYTES, Fingerprint, source_identity
-from avscli.config import ReadOptions, SegmentOptions
+from avscli.config import Hashing, ReadOptions, SegmentOptions
 
 OPTIONS = SegmentOptions()
 
@@ -71,6 +71,12 @@ def test_short_files_have_an_identity_too(tmp_path: Path, num_bytes: int) -> Non
 
 def test_an_absent_file_is_no_finished_one(tmp_path: Path) -> None:
     assert identity(tmp_path / "absent") == "unreadable"
+
+
+@pytest.mark.parametrize("hashing", ["quick", "full"])
+def test_a_pipe_is_not_waited_for(tmp_path: Path, hashing: Hashing) -> None:
+    os.mkfifo(tmp_path / "a.mp4")
+    assert source_identity(tmp_path / "a.mp4", hashing) == "unreadable"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """The manifest: what it was told last is what it says, whatever happened to the process."""
 
+import errno
+import fcntl
 import json
 import multiprocessing
 import os
@@ -100,6 +102,30 @@ def test_only_other_parts_of_one_split_may_share_a_folder(
             write(tmp_path, shard=mine)
     assert f"process {os.getpid()} on {socket.gethostname()}" in str(refused.value)
     write(tmp_path, shard=mine)
+
+
+def test_locks_hold_where_only_files_open_for_writing_can_be_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NFS turns flock into record locks, which ask for a file that may be written."""
+    monkeypatch.setattr(manifest_module, "LOCK_PATIENCE_SECONDS", 0.1)
+    flock = fcntl.flock
+
+    def flock_of_nfs(descriptor: int, operation: int) -> None:
+        if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock_of_nfs)
+    with Manifest(tmp_path, Shard(1, 2), never), pytest.raises(OutputError, match="is in use by"):
+        write(tmp_path)
+    write(tmp_path)
+
+
+def test_a_manifest_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "manifest.jsonl").mkdir()
+    with pytest.raises(DataError, match=r"cannot read .*manifest\.jsonl: Is a directory"):
+        list(read_records(tmp_path))
 
 
 def _hold(output: Path, has_it: object, may_end: object) -> None:

@@ -115,6 +115,13 @@ def test_only_wanted_files_are_taken_from_folders() -> None:
     assert keys("v/c.mov", ext=("mp4",)) == ["c.mov"], "a file named by itself is meant"
 
 
+@pytest.mark.parametrize("typed", ["v", "v/*", "v/**", "v/**/*.mp4"])
+def test_an_excluded_folder_is_left_out_however_its_files_are_found(typed: str) -> None:
+    touch("v/a.mp4", "v/day/b.mp4", "v/old/c.mp4", "v/day/old/deep/d.mp4")
+    assert sorted(keys(typed, exclude=("old",))) == ["a.mp4", "day/b.mp4"]
+    assert sorted(keys(typed, exclude=("day/old",)))[:2] == ["a.mp4", "day/b.mp4"]
+
+
 def test_only_names_of_videos_are_certain() -> None:
     touch("v/a.MP4", "v/notes.txt", "v/noext")
     assert {one.key: one.is_certain for one in found("v")} == {
@@ -176,6 +183,21 @@ def test_results_in_an_input_are_refused(typed: str, output: str) -> None:
     touch("v/a.mp4", "v/day/b.mp4")
     with pytest.raises(OutputError, match="would land in the input"):
         settle(found(typed), Path(output))
+
+
+@pytest.mark.parametrize("typed", [["a.mp4", "day", "out"], ["*"], ["**/*.mp4"]], ids=str)
+def test_results_in_the_output_folder_are_no_inputs(typed: list[str]) -> None:
+    touch("a.mp4", "day/b.mp4", "out/a.mp4/overlay.mp4", "out/a.mp4/run.json")
+    touch("out/day/b.mp4.partial/overlay.mp4", "out/day/b.mp4.replaced/overlay.mp4")
+    settled = settle(found(*typed), Path("out"))
+    assert [one.path.name for one in settled] == ["a.mp4", "b.mp4"]
+    elsewhere = settle(found("out"), Path("elsewhere"))
+    assert len(elsewhere) == 4, "there it would be an input like any other"
+
+
+def test_inputs_may_lie_in_the_output_folder_beside_the_results() -> None:
+    touch("v/a.mp4", "v/day/b.mp4", "a.mp4/run.json", "a.mp4/overlay.mp4", "manifest.jsonl")
+    assert [one.key for one in settle(found("v"), Path())] == ["a.mp4", "day/b.mp4"]
 
 
 def test_results_beside_a_named_file_are_fine() -> None:

@@ -1,5 +1,6 @@
 """The run folder appears whole or not at all, and never costs anybody a file."""
 
+import errno
 import os
 import stat
 import subprocess
@@ -50,6 +51,36 @@ def test_the_folder_is_partial_during_the_run_and_final_after_it(root: Path, sou
         (partial / "run.json").write_text("{}")
     assert names(root) == ["clip.mp4"]
     assert names(root / "clip.mp4") == ["run.json"]
+
+
+def test_files_are_on_the_disk_before_the_folder_has_its_name(
+    root: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: set[int] = set()
+    fsync = os.fsync
+
+    def fsync_and_note(descriptor: int) -> None:
+        assert not (root / "clip.mp4").exists()
+        synced.add(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync_and_note)
+    with RunFolder(root, source, overwrite=False) as partial:
+        for name in ("run.json", "overlay.mp4"):
+            (partial / name).write_text("{}")
+    assert synced == {path.stat().st_ino for path in (root / "clip.mp4").iterdir()}
+
+
+def test_a_disk_that_fails_late_leaves_nothing(
+    root: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_descriptor: int) -> None:
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OutputError, match="quota exceeded"):
+        run(root, source)
+    assert not root.parent.exists()
 
 
 @pytest.mark.parametrize("error", [OutputError("full"), KeyboardInterrupt(), RuntimeError("bug")])
