@@ -62,6 +62,8 @@ class SegmentOptions:
     Attributes:
         read: which frames and sound.
         threshold: probability at or above which a pixel is marked; None takes the checkpoint's.
+        region_threshold: probability that some pixel of a region must reach; None takes the
+            checkpoint's.
         min_area: connected regions smaller than this share of the frame are dropped.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         precision: arithmetic of the network.
@@ -72,6 +74,7 @@ class SegmentOptions:
 
     read: ReadOptions = ReadOptions()
     threshold: float | None = None
+    region_threshold: float | None = None
     min_area: float = 0.0
     device: str = "auto"
     precision: DevicePrecision = "auto"
@@ -82,6 +85,8 @@ class SegmentOptions:
     def __post_init__(self) -> None:
         if self.threshold is not None and not 0.0 < self.threshold < 1.0:
             raise UsageError(f"--threshold must lie between 0 and 1, got {self.threshold}")
+        if self.region_threshold is not None and not 0.0 <= self.region_threshold < 1.0:
+            raise UsageError(f"--region-threshold must lie in [0, 1), got {self.region_threshold}")
         if not 0.0 <= self.min_area < 1.0:
             raise UsageError(f"--min-area is a share of the frame in [0, 1), got {self.min_area}")
         if self.batch_clips is not None and self.batch_clips < 1:

@@ -184,6 +184,8 @@ class NetworkSpec:
         class_names: C names, index = channel.
         padding: how steps beyond the end of a source are filled.
         threshold: probability at or above which a pixel is marked.
+        region_threshold: probability that some pixel of a connected region must reach, or the
+            region is dropped; binary networks only, 0 keeps all.
         temperature: divides the logits before the sigmoid or softmax.
         architecture: constructor settings of the network (backbone, channels, variant …).
     """
@@ -201,6 +203,7 @@ class NetworkSpec:
     padding: Padding
     threshold: float = 0.5
     temperature: float = 1.0
+    region_threshold: float = 0.0
     architecture: Mapping[str, JsonScalar] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -212,6 +215,8 @@ class NetworkSpec:
             raise ValueError(f"{self.num_classes} classes need as many names")
         if not 0.0 < self.threshold < 1.0 or self.temperature <= 0.0:
             raise ValueError("threshold must lie in (0, 1) and temperature be positive")
+        if not 0.0 <= self.region_threshold < 1.0:
+            raise ValueError(f"region_threshold must lie in [0, 1), got {self.region_threshold}")
 
     def to_json(self) -> dict[str, Any]:
         """Return the spec as plain JSON values."""

@@ -47,11 +47,13 @@ def logit_cutoff(threshold: float, temperature: float) -> float:
     """Return the logit at which sigmoid(logit / temperature) reaches `threshold`.
 
     Comparing logits with it marks the same pixels as comparing probabilities, without an
-    exponential per pixel.
+    exponential per pixel. Every logit reaches a threshold of 0.
 
     >>> logit_cutoff(0.5, 2.0)
     0.0
     """
+    if threshold <= 0.0:
+        return -math.inf
     return temperature * math.log(threshold / (1.0 - threshold))
 
 
@@ -72,7 +74,9 @@ def resize_plane(plane: Logits, size_hw: SizeHW) -> Logits:
     return np.asarray(resized, np.float32)
 
 
-def label_map_from_logits(logits: Logits, size_hw: SizeHW, *, cutoff: float) -> LabelMap:
+def label_map_from_logits(
+    logits: Logits, size_hw: SizeHW, *, cutoff: float, region_cutoff: float = -math.inf
+) -> LabelMap:
     """Upsample logits first, then decide each pixel of the larger grid.
 
     Deciding on the small grid and enlarging the mask would give staircase edges; the order is
@@ -82,13 +86,14 @@ def label_map_from_logits(logits: Logits, size_hw: SizeHW, *, cutoff: float) -> 
         logits: [C, h, w] float32; C = 1 is binary, otherwise channel 0 is the background.
         size_hw: size of the label map.
         cutoff: logit at or above which a pixel of a binary map is marked; argmax needs none.
+        region_cutoff: logit that some pixel of a binary map's region must reach as well.
 
     Returns:
         [H, W] uint8: 0 for background, else the class (1 for binary).
     """
     first = resize_plane(logits[0], size_hw)
     if len(logits) == 1:
-        return (first >= np.float32(cutoff)).view(np.uint8)
+        return keep_sure_regions(first, cutoff, region_cutoff)
     labels = np.zeros(size_hw, np.uint8)
     best = first
     for label in range(1, len(logits)):
@@ -110,6 +115,38 @@ def present_classes(label_map: LabelMap) -> list[int]:
     return [int(label) for label in np.flatnonzero(counts) if label > 0]
 
 
+def keep_sure_regions(plane: Logits, cutoff: float, region_cutoff: float) -> LabelMap:
+    """Mark the 8-connected regions at or above a cutoff that reach a higher one somewhere.
+
+    Args:
+        plane: [H, W] float32 logits.
+        cutoff: at or above which a pixel can be marked.
+        region_cutoff: at or above which at least one pixel of its region must be.
+
+    Returns:
+        [H, W] uint8, 1 where marked.
+
+    Source: hysteresis, as Canny thresholds edges: "A Computational Approach to Edge Detection",
+    IEEE PAMI 8(6), 1986, section VIII.
+    """
+    marked = (plane >= np.float32(cutoff)).view(np.uint8)
+    if region_cutoff <= cutoff:
+        return marked
+    sure = plane >= np.float32(region_cutoff)
+    if not sure.any():
+        return np.zeros_like(marked)
+    box = _box_around(marked)
+    num_regions, regions = cv2.connectedComponents(marked[box], connectivity=EIGHT_CONNECTED)
+    kept = np.bincount(regions[sure[box]], minlength=num_regions) > 0
+    marked[box] &= kept[regions].view(np.uint8)
+    return marked
+
+
+def _box_around(marked: LabelMap) -> tuple[slice, slice]:
+    x, y, width, height = cv2.boundingRect(marked)
+    return slice(y, y + height), slice(x, x + width)
+
+
 def drop_small_regions(label_map: LabelMap, min_share: float) -> LabelMap:
     """Clear 8-connected regions of one class that cover less than a share of the map.
 
@@ -125,8 +162,7 @@ def drop_small_regions(label_map: LabelMap, min_share: float) -> LabelMap:
     cleaned = label_map.copy()
     for label in present_classes(label_map):
         of_class = (label_map == label).view(np.uint8)
-        x, y, width, height = cv2.boundingRect(of_class)
-        box = np.s_[y : y + height, x : x + width]
+        box = _box_around(of_class)
         _, regions, stats, _ = cv2.connectedComponentsWithStats(
             of_class[box], connectivity=EIGHT_CONNECTED
         )

@@ -60,11 +60,13 @@ def open_runtime(weights: str, options: SegmentOptions, warn: Callable[[str], No
     except WeightsError:
         golden = None  # other people's checkpoints have none; auto precision then stays exact
     network = load_network(weights, device)
-    if options.threshold is not None and network.spec.task == "semantic":
-        raise UsageError(
-            f"--threshold has no meaning for {weights}: it names classes",
-            hint="leave --threshold out; each pixel takes its most probable class",
-        )
+    given = {"--threshold": options.threshold, "--region-threshold": options.region_threshold}
+    for option, value in given.items():
+        if value is not None and network.spec.task == "semantic":
+            raise UsageError(
+                f"{option} has no meaning for {weights}: it names classes",
+                hint=f"leave {option} out; each pixel takes its most probable class",
+            )
     runtime = start(
         network,
         device,

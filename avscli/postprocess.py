@@ -72,12 +72,14 @@ class MaskRule:
         size_hw: display size of the source.
         cutoff: logit at or above which a pixel of a binary mask is marked; semantic networks
             take the largest class instead.
+        region_cutoff: logit that some pixel of each region of a binary mask must reach.
         temperature: divides the logits before they become probabilities.
         min_area: smallest share of the frame that a region must cover.
     """
 
     size_hw: SizeHW
     cutoff: float
+    region_cutoff: float
     temperature: float
     min_area: float
 
@@ -85,16 +87,21 @@ class MaskRule:
     def of(cls, media: MediaInfo, spec: NetworkSpec, options: SegmentOptions) -> MaskRule:
         """Join the source's size, the checkpoint's defaults and the person's options."""
         threshold = spec.threshold if options.threshold is None else options.threshold
+        sure = options.region_threshold
+        region_threshold = spec.region_threshold if sure is None else sure
         return cls(
             size_hw=(media.height, media.width),
             cutoff=logit_cutoff(threshold, spec.temperature),
+            region_cutoff=logit_cutoff(region_threshold, spec.temperature),
             temperature=spec.temperature,
             min_area=options.min_area,
         )
 
     def label_map(self, logits: Logits, size_hw: SizeHW) -> LabelMap:
         """Return the cleaned [H, W] label map of [C, h, w] logits."""
-        labels = label_map_from_logits(logits, size_hw, cutoff=self.cutoff)
+        labels = label_map_from_logits(
+            logits, size_hw, cutoff=self.cutoff, region_cutoff=self.region_cutoff
+        )
         return drop_small_regions(labels, self.min_area)
 
 

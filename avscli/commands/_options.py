@@ -131,6 +131,13 @@ ThresholdOption = Annotated[
     float | None,
     typer.Option(help="Probability that marks a pixel.", show_default="the weights' own"),
 ]
+RegionThresholdOption = Annotated[
+    float | None,
+    typer.Option(
+        help="Probability that a region must reach somewhere, or it is dropped.",
+        show_default="the weights' own",
+    ),
+]
 MinAreaOption = Annotated[
     float, typer.Option(help="Drop regions smaller than this share of the frame.")
 ]

@@ -23,6 +23,7 @@ def segment(
     start: shared.TimeOption = None,
     end: shared.TimeOption = None,
     threshold: shared.ThresholdOption = None,
+    region_threshold: shared.RegionThresholdOption = None,
     min_area: shared.MinAreaOption = 0.0,
     audio_track: shared.AudioTrackOption = 0,
     no_audio: shared.NoAudioOption = "error",
@@ -45,6 +46,7 @@ def segment(
     options = SegmentOptions(
         read,
         threshold,
+        region_threshold,
         min_area,
         device,
         precision,

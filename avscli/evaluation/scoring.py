@@ -145,7 +145,10 @@ def judgement_of(
     """Turn logits [C, h, w] into labels and probabilities of another size."""
     height, width = size_hw
     cutoff = logit_cutoff(threshold or spec.threshold, spec.temperature)
-    labels = label_map_from_logits(logits, (height, width), cutoff=cutoff)
+    region_cutoff = logit_cutoff(spec.region_threshold, spec.temperature)
+    labels = label_map_from_logits(
+        logits, (height, width), cutoff=cutoff, region_cutoff=region_cutoff
+    )
     odds, calmed = (
         resize_plane(foreground_log_odds(logits, temperature), (height, width))
         for temperature in (1.0, spec.temperature)

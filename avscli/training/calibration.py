@@ -6,6 +6,7 @@ sounds, and whether its mask stays under 1 % of the frame where nothing does.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from avscli.datasets.avsmix import VOID
 from avscli.evaluation.scoring import EMPTY_SHARE, prepare_frames
-from avscli.masks import logit_cutoff, resize_plane
+from avscli.masks import keep_sure_regions, logit_cutoff, resize_plane
 from avscli.metrics.calibration import Reliability
 
 if TYPE_CHECKING:
@@ -26,21 +27,25 @@ if TYPE_CHECKING:
     from avscli.networks.pcmanet.modules import SourceAgreement
 
 THRESHOLDS = tuple(k / 100 for k in range(20, 81, 5))
-SOUND_SHIFTS = (0.0, 0.35, 0.7, 1.05)
+REGION_THRESHOLDS = (0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+SOUND_SHIFTS = (0.0, 0.35, 0.7, 1.05, 1.4)
+REGION_LOGITS = (-math.inf, 1.0, 2.0, 3.0, 4.0)  # before the temperature is known
 _STEP = 4  # every fourth row and column tells enough
 _MOST_NEWTON_STEPS = 50
 
 
 class Evidence(NamedTuple):
-    """What a network said about one frame, and the truth, at some of its pixels.
+    """What a network said about one frame, and the truth, at some rows and columns of it.
 
     Attributes:
-        logits: [P] float32.
-        truth: [P] bool.
+        logits: [h, w] float32.
+        truth: [h, w] bool.
+        scored: [h, w] bool, False where the truth is void.
     """
 
     logits: NDArray[np.float32]
     truth: NDArray[np.bool_]
+    scored: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +55,21 @@ class Calibration:
     Attributes:
         temperature: divides the logits.
         threshold: probability at or above which a pixel is marked.
+        region_threshold: probability that a region must reach somewhere.
         sound_shift: to be added to what the sound says of every source class (a logit).
         error_before, error_after: expected calibration error without and with the temperature.
     """
 
     temperature: float
     threshold: float
+    region_threshold: float
     sound_shift: float
     error_before: float
     error_after: float
 
 
 def calibrate(runtime: Runtime, frames: Iterable[LabelledFrame]) -> Calibration:
-    """Choose the shift of the sound side, fit the temperature, choose the threshold.
+    """Choose the shift of the sound side, fit the temperature, choose both thresholds.
 
     Args:
         runtime: a loaded network; its sound side is shifted in place.
@@ -70,12 +77,12 @@ def calibrate(runtime: Runtime, frames: Iterable[LabelledFrame]) -> Calibration:
     """
     frames = list(frames)
     shift, evidence = _shift_the_sound(runtime, frames)
-    logits = np.concatenate([e.logits for e in evidence])
-    truth = np.concatenate([e.truth for e in evidence])
+    logits = np.concatenate([e.logits[e.scored] for e in evidence])
+    truth = np.concatenate([e.truth[e.scored] for e in evidence])
     temperature = fit_temperature(logits, truth)
-    threshold = choose_threshold(evidence, temperature)
+    thresholds = choose_thresholds(evidence, temperature)
     before, after = (_error(logits / t, truth) for t in (1.0, temperature))
-    return Calibration(temperature, threshold, shift, before, after)
+    return Calibration(temperature, *thresholds, shift, before, after)
 
 
 def _shift_the_sound(
@@ -94,20 +101,20 @@ def _shift_the_sound(
     for shift in SOUND_SHIFTS:
         agreement.sound.bias.data = trained + shift
         evidence = [gather(runtime, frame) for frame in frames]
-        found.append((merit(evidence, cutoff=0.0), shift, evidence))
-    _, best, evidence = max(found, key=lambda one: one[0])
-    agreement.sound.bias.data = trained + best
-    return best, evidence
+        best = max(merit(evidence, 0.0, region_cutoff) for region_cutoff in REGION_LOGITS)
+        found.append((best, shift, evidence))
+    _, shift, evidence = max(found, key=lambda one: one[0])
+    agreement.sound.bias.data = trained + shift
+    return shift, evidence
 
 
 def gather(runtime: Runtime, frame: LabelledFrame) -> Evidence:
-    """Run a network on one frame and keep some pixels of the picture's own size."""
+    """Run a network on one frame and keep some rows and columns of the picture's own size."""
     inputs = prepare_frames([frame], runtime.network.spec)
     logits = resize_plane(runtime.forward(inputs).logits[0, 0, 0].numpy(), frame.target.shape)
     some = (slice(None, None, _STEP), slice(None, None, _STEP))
     target = frame.target[some]
-    scored = target != VOID
-    return Evidence(logits[some][scored], target[scored] == 1)
+    return Evidence(np.ascontiguousarray(logits[some]), target == 1, target != VOID)
 
 
 def fit_temperature(logits: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:
@@ -136,26 +143,32 @@ def fit_temperature(logits: NDArray[np.float32], truth: NDArray[np.bool_]) -> fl
     return 1.0 / inverse
 
 
-def choose_threshold(evidence: Sequence[Evidence], temperature: float) -> float:
-    """Return the best of `THRESHOLDS`, the lower of equals.
+def choose_thresholds(evidence: Sequence[Evidence], temperature: float) -> tuple[float, float]:
+    """Return the best pair of `THRESHOLDS` and `REGION_THRESHOLDS`, the lower of equals.
 
     Args:
         evidence: of every validation frame.
         temperature: of the probabilities that are cut.
     """
-    return max(THRESHOLDS, key=lambda t: merit(evidence, cutoff=logit_cutoff(t, temperature)))
+
+    def value(pair: tuple[float, float]) -> float:
+        return merit(evidence, *(logit_cutoff(t, temperature) for t in pair))
+
+    pairs = [(low, high) for low in THRESHOLDS for high in REGION_THRESHOLDS if high > low]
+    return max([(low, 0.0) for low in THRESHOLDS] + pairs, key=value)
 
 
-def merit(evidence: Sequence[Evidence], *, cutoff: float) -> float:
+def merit(evidence: Sequence[Evidence], cutoff: float, region_cutoff: float = -math.inf) -> float:
     """Return the mean over frames of IoU, or of 1 for a mask kept empty that should be; 0 … 1.
 
     Args:
         evidence: at least one.
         cutoff: logit at or above which a pixel is marked.
+        region_cutoff: logit that a region must reach somewhere.
     """
     total = 0.0
-    for logits, truth in evidence:
-        mask = logits >= np.float32(cutoff)
+    for logits, truth, scored in evidence:
+        mask = (keep_sure_regions(logits, cutoff, region_cutoff) > 0) & scored
         if truth.any():
             total += float((mask & truth).sum() / (mask | truth).sum())
         else:

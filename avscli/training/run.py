@@ -102,7 +102,10 @@ def export(trainer: Trainer, data: AvsMix | None, warn: Callable[[str], None]) -
     if found.sound_shift:
         trainer.average["agreement.sound.bias"] += found.sound_shift
     info["spec"] = dataclasses.replace(
-        recipe.spec, temperature=found.temperature, threshold=found.threshold
+        recipe.spec,
+        temperature=found.temperature,
+        threshold=found.threshold,
+        region_threshold=found.region_threshold,
     )
     info["scores"] = _validation_scores(runtime(), data) | {
         "sound_shift": found.sound_shift,

@@ -424,7 +424,15 @@ def test_help_names_every_option_with_its_default(
     text = avs("batch", "--help").out
     for option in (
         *("--output", "--weights", "--device", "--precision", "--batch-clips", "--fps", "--start"),
-        *("--end", "--threshold", "--min-area", "--audio-track", "--no-audio", "--write"),
+        *(
+            "--end",
+            "--threshold",
+            "--region-threshold",
+            "--min-area",
+            "--audio-track",
+            "--no-audio",
+            "--write",
+        ),
         *("--overwrite", "--ext", "--exclude", "--resume", "--hash", "--workers", "--devices"),
         *("--shard", "--engine", "--ray-address", "--retries", "--timeout", "--fail-fast"),
         *("--combine", "--dry-run", "--json", "--quiet"),

@@ -322,6 +322,8 @@ def test_a_device_that_is_asked_for_and_absent_is_refused(
         (["--threshold", "1"], "--threshold"),
         (["--threshold", "nan"], "--threshold"),
         (["--threshold", "half"], "--threshold"),
+        (["--region-threshold", "1"], "--region-threshold"),
+        (["--region-threshold", "nan"], "--region-threshold"),
         (["--min-area", "1"], "--min-area"),
         (["--min-area", "-0.1"], "--min-area"),
         (["--min-area", "nan"], "--min-area"),

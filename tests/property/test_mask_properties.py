@@ -1,5 +1,6 @@
 """What must hold for every mask."""
 
+import cv2
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +10,7 @@ from avscli.masks import (
     decode_mask,
     drop_small_regions,
     encode_mask,
+    keep_sure_regions,
     label_map_from_logits,
     mask_iou,
     num_components,
@@ -60,6 +62,18 @@ def test_cleaning_only_removes_and_is_done_after_one_pass(mask: np.ndarray, shar
     assert (cleaned <= labels).all()
     assert num_components(cleaned > 0) <= num_components(mask)
     np.testing.assert_array_equal(drop_small_regions(cleaned, share), cleaned)
+
+
+@given(
+    SIZES.flatmap(lambda size: hnp.arrays(np.float32, size, elements=st.sampled_from([0, 1, 2])))
+)
+def test_sure_regions_are_what_grows_out_of_sure_pixels(plane: np.ndarray) -> None:
+    low, grown = (plane >= 1).view(np.uint8), (plane >= 2).view(np.uint8)
+    for _ in range(plane.size):  # reconstruction by dilation, the slow way to the same regions
+        before, grown = grown, np.minimum(cv2.dilate(grown, np.ones((3, 3), np.uint8)), low)
+        if np.array_equal(before, grown):
+            break
+    np.testing.assert_array_equal(keep_sure_regions(plane, 1.0, 2.0), grown)
 
 
 @settings(max_examples=50)

@@ -11,6 +11,7 @@ from avscli.masks import (
     drop_small_regions,
     encode_classes,
     encode_mask,
+    keep_sure_regions,
     label_map_from_logits,
     logit_cutoff,
     marked_share,
@@ -82,6 +83,17 @@ def test_present_classes_are_those_drawn(classes: list[int]) -> None:
     labels = np.zeros((9, 300), np.uint8)
     labels[4, 20 : 20 + len(classes)] = classes
     assert present_classes(labels) == classes
+
+
+def test_a_region_stays_whole_or_goes_whole() -> None:
+    plane = np.full((6, 9), -5.0, np.float32)
+    plane[1:3, 1:3], plane[2, 2] = 0.5, 3.0
+    plane[4:6, 6:9] = 0.5
+    marked = keep_sure_regions(plane, 0.0, 2.0)
+    assert marked.sum() == 4
+    assert marked[1:3, 1:3].all()
+    assert keep_sure_regions(plane, 0.0, -np.inf).sum() == 4 + 6
+    assert not keep_sure_regions(plane, 0.0, 3.5).any()
 
 
 def test_small_regions_go_and_large_ones_stay() -> None:

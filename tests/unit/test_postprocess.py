@@ -105,6 +105,14 @@ def test_a_mask_is_the_upsampled_probability_at_or_above_the_threshold() -> None
     assert (prediction.mask == expected).mean() > 0.999
 
 
+def test_a_region_must_be_sure_somewhere_as_the_checkpoint_or_the_person_asks() -> None:
+    strict = dataclasses.replace(BINARY, region_threshold=0.9)
+    faint = np.full((1, 8, 8), 1.0, np.float32)  # 0.73
+    assert not finished(step(faint), spec=strict)[0].label_map.any()
+    given = SegmentOptions(region_threshold=0.0)
+    assert finished(step(faint), spec=strict, options=given)[0].label_map.all()
+
+
 def test_the_checkpoints_threshold_holds_unless_one_is_given() -> None:
     strict = dataclasses.replace(BINARY, threshold=0.99)
     assert not finished(step(box_logits(inside=4.0)), spec=strict)[0].mask.any()

@@ -10,10 +10,11 @@ from avscli.datasets.scenes import VALIDATION_SEEDS
 from avscli.devices import start
 from avscli.evaluation import scene_frames
 from avscli.training.calibration import (
+    REGION_LOGITS,
     SOUND_SHIFTS,
     Evidence,
     calibrate,
-    choose_threshold,
+    choose_thresholds,
     fit_temperature,
     gather,
     merit,
@@ -46,35 +47,53 @@ def test_no_neighbouring_temperature_has_a_smaller_loss():
     assert loss(found) <= min(loss(found * 0.99), loss(found * 1.01))
 
 
+HALF = np.arange(100).reshape(10, 10) < 50
+
+
+def evidence_of(logits: np.ndarray, truth: np.ndarray) -> Evidence:
+    return Evidence(logits.astype(np.float32), truth, np.ones_like(truth))
+
+
 def sounding(probability_inside: float) -> Evidence:
-    truth = np.arange(100) < 50
     inside = np.float32(np.log(probability_inside / (1 - probability_inside)))
-    return Evidence(np.where(truth, inside, np.float32(-9.0)), truth)
+    return evidence_of(np.where(HALF, inside, np.float32(-9.0)), HALF)
 
 
 def silent(probability: float) -> Evidence:
     logit = np.float32(np.log(probability / (1 - probability)))
-    return Evidence(np.full(100, logit), np.zeros(100, np.bool_))
+    return evidence_of(np.full(HALF.shape, logit), np.zeros_like(HALF))
 
 
 def test_every_frame_counts_once_by_its_iou_or_by_staying_empty():
-    half_right = Evidence(np.where(np.arange(100) < 25, 5.0, -5.0), np.arange(100) < 50)
+    half_right = evidence_of(np.where(np.arange(100).reshape(10, 10) < 25, 5.0, -5.0), HALF)
     evidence = [half_right, silent(0.1), silent(0.9)]
-    assert merit(evidence, cutoff=0.0) == pytest.approx((0.5 + 1 + 0) / 3)
+    assert merit(evidence, 0.0) == pytest.approx((0.5 + 1 + 0) / 3)
 
 
 def test_a_threshold_that_marks_empty_frames_is_passed_over():
     evidence = [sounding(0.9), *[silent(0.52)] * 5, *[silent(0.1)] * 5]
-    assert choose_threshold(evidence, 1.0) == 0.55
+    assert choose_thresholds(evidence, 1.0) == (0.55, 0.0)
 
 
 def test_a_threshold_that_loses_what_sounds_is_passed_over():
     evidence = [*[sounding(0.42)] * 5, silent(0.52)]
-    assert choose_threshold(evidence, 1.0) == 0.2
+    assert choose_thresholds(evidence, 1.0) == (0.2, 0.0)
 
 
 def test_the_temperature_counts_before_the_cut():
-    assert choose_threshold([sounding(0.9), silent(0.8), silent(0.7)], 100.0) == 0.55
+    assert choose_thresholds([sounding(0.9), silent(0.8), silent(0.7)], 100.0) == (0.55, 0.0)
+
+
+def test_faint_pixels_count_where_their_region_is_sure_somewhere():
+    logits = np.where(HALF, np.float32(-0.5), np.float32(-9.0))
+    logits[0, 0] = 2.0  # 0.88
+    faint = evidence_of(np.full(HALF.shape, -0.5), np.zeros_like(HALF))
+    assert choose_thresholds([evidence_of(logits, HALF), faint, silent(0.65)], 1.0) == (0.2, 0.7)
+
+
+def test_void_pixels_neither_fill_nor_hit():
+    void = Evidence(np.full(HALF.shape, 3.0, np.float32), np.zeros_like(HALF), np.zeros_like(HALF))
+    assert merit([void], 0.0) == 1.0
 
 
 def test_a_sound_side_that_is_too_careful_is_shifted_up():
@@ -85,7 +104,7 @@ def test_a_sound_side_that_is_too_careful_is_shifted_up():
     assert found.sound_shift in SOUND_SHIFTS
     torch.testing.assert_close(network.agreement.sound.bias.detach(), trained + found.sound_shift)
     again = [gather(runtime, f) for f in scene_frames(2, (64, 64), seeds=VALIDATION_SEEDS)]
-    shifted = merit(again, cutoff=0.0)
+    shifted = max(merit(again, 0.0, cutoff) for cutoff in REGION_LOGITS)
     network.agreement.sound.bias.data = trained
     plain = [gather(runtime, f) for f in scene_frames(2, (64, 64), seeds=VALIDATION_SEEDS)]
-    assert shifted >= merit(plain, cutoff=0.0)
+    assert shifted >= max(merit(plain, 0.0, cutoff) for cutoff in REGION_LOGITS)
