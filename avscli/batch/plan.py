@@ -97,7 +97,13 @@ def find_videos(
 
 
 def make_plan(
-    sources: Iterable[Found], output: Path, work: Work, batch: BatchOptions, prober: Prober
+    sources: Iterable[Found],
+    output: Path,
+    work: Work,
+    batch: BatchOptions,
+    prober: Prober,
+    *,
+    looked: Callable[[int], None],
 ) -> Plan:
     """Decide which sources of this run's shard have to be done.
 
@@ -107,15 +113,17 @@ def make_plan(
         work: weights and options of all jobs.
         batch: what to skip.
         prober: asked for the lengths of files.
+        looked: told after each source how many there were.
 
     Raises:
         DataError: a manifest in the output folder is damaged.
     """
     decide = _Decider(output, work, batch)
     plan = Plan(seconds_per_second=decide.seconds_per_second)
-    for source in sources:
+    for number, source in enumerate(sources, start=1):
         if in_shard(source.key, batch.shard):
             decide.add(plan, source, prober)
+        looked(number)
     return plan
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -151,7 +152,7 @@ class RunFolder:
             self._lock = None
 
 
-def clear_partial(output_root: Path, name: str) -> None:
+def clear_partial(output_root: Path, name: str, *, patience_seconds: float = 0.0) -> None:
     """Remove what a killed run has half written, and its output root if that is empty then.
 
     What another run is writing stays.
@@ -159,10 +160,11 @@ def clear_partial(output_root: Path, name: str) -> None:
     Args:
         output_root: of the killed run.
         name: of its source.
+        patience_seconds: how long the killed run may take to end.
     """
     partial = output_root / f"{name}.partial"
     with suppress(FileNotFoundError, OutputError):
-        lock = _locked(partial)
+        lock = _locked(partial, patience_seconds)
         shutil.rmtree(partial, ignore_errors=True)
         if lock is not None:
             os.close(lock)
@@ -170,7 +172,7 @@ def clear_partial(output_root: Path, name: str) -> None:
         output_root.rmdir()
 
 
-def _locked(folder: Path) -> int | None:
+def _locked(folder: Path, patience_seconds: float = 0.0) -> int | None:
     """Hold the folder until the descriptor is closed or the process ends, however it ends.
 
     Raises:
@@ -181,15 +183,20 @@ def _locked(folder: Path) -> int | None:
     import fcntl
 
     descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as err:
-        os.close(descriptor)
-        raise OutputError(
-            f"another run is writing {folder}",
-            hint="wait for it to end, or choose another folder with -o",
-        ) from err
-    return descriptor
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as err:
+            if time.monotonic() < deadline:
+                time.sleep(0.05)
+                continue
+            os.close(descriptor)
+            raise OutputError(
+                f"another run is writing {folder}",
+                hint="wait for it to end, or choose another folder with -o",
+            ) from err
+        return descriptor
 
 
 def _sync(folder: Path) -> None:

@@ -54,11 +54,14 @@ class Batch:
         self.inputs, self.output = folder / "in", folder / "out"
         self.work = Work.of(str(weights), SegmentOptions())
         self.inputs.mkdir()
+        self.looked: list[int] = []
 
     def plan(self, batch: BatchOptions = BatchOptions(), work: Work | None = None) -> Plan:  # noqa: B008
         with Prober() as prober:
             sources = find_videos([str(self.inputs)], self.output, batch, prober, lambda _: None)
-            return make_plan(sources, self.output, work or self.work, batch, prober)
+            return make_plan(
+                sources, self.output, work or self.work, batch, prober, looked=self.looked.append
+            )
 
     def finish(self, status: str = "done") -> None:
         """Note that everything planned now has ended so, and put finished folders there."""
@@ -91,6 +94,7 @@ def test_files_are_recognised_by_what_is_in_them(batch: Batch) -> None:
     (batch.inputs / "still").write_bytes(Path("docs/overlay.jpg").read_bytes())
     plan = batch.plan()
     assert reasons(plan) == {"noext": "new", "b.dat": "new", "broken.mp4": "new"}
+    assert batch.looked == [1, 2, 3]
     seconds = {job.key: job.seconds for job, _ in plan.jobs}
     assert seconds["noext"] == pytest.approx(0.3, abs=0.05)
     assert seconds["b.dat"] == pytest.approx(0.3, abs=0.05)

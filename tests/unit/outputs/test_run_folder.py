@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -301,6 +302,17 @@ def test_what_a_killed_run_left_is_cleared_but_not_what_another_writes(tmp_path:
         assert partial.is_dir()
         (partial / "run.json").touch()
     assert (tmp_path / "out" / "a.mp4" / "run.json").exists()
+
+
+def test_a_run_that_is_about_to_end_is_waited_for(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "out", tmp_path / "a.mp4", overwrite=False)
+    folder.__enter__()
+    assert folder._lock is not None
+    end_of_process = Timer(0.3, os.close, [folder._lock])
+    end_of_process.start()
+    clear_partial(tmp_path / "out", "a.mp4", patience_seconds=30)
+    end_of_process.join()
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_older_run_that_a_kill_left_beside_goes_with_the_next_one(tmp_path: Path) -> None:
