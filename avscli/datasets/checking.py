@@ -9,12 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 from avscli.datasets.avsbench import SPLITS, AvsBench, AvsBenchKind, require_size
 from avscli.datasets.avsmix import AvsMix
-from avscli.datasets.label_files import index_labels_of, picture_of
-from avscli.datasets.labelled import VOID
+from avscli.datasets.label_files import picture_of
 from avscli.errors import DataError, MediaError
 from avscli.media.stills import read_waveform
 
@@ -121,16 +118,7 @@ def _problems_of_picture(data: AvsMix, picture: Picture) -> list[Problem]:
     found = _Found()
     found.add_unknown(picture.image, picture.classes, data)
     size = found.size_of(picture.image, lambda p: picture_of(p).shape[:2], None, picture.image)
-    known = {*data.class_index.values(), VOID}
-
-    def read_mask(path: Path) -> tuple[int, ...]:
-        indices = index_labels_of(path, VOID)
-        strange = set(np.unique(indices).tolist()) - known
-        if strange:
-            raise DataError(f"mask {path} holds {min(strange)}, which classes.csv does not name")
-        return indices.shape
-
-    found.size_of(picture.mask, read_mask, size, picture.image)
+    found.size_of(picture.mask, lambda p: data.indices(p).shape, size, picture.image)
     return found.problems
 
 
