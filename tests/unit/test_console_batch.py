@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -71,6 +72,18 @@ def test_failures_are_told_at_once_and_a_table_ends_it(
         ["b [1].mp4", "failed", "", "", "", "it is empty (0 bytes)"],
         ["a.mp4", "done", "1500", "2.00", "0.50", ""],
     ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_a_name_that_cannot_be_written_does_not_cost_the_table(
+    monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding, errors="strict"))
+    with console.batch_progress(as_json=False, quiet=False) as watch:
+        watch(ended("bad\udcff.mp4", DONE))
+    sys.stdout.flush()
+    assert b"bad\\udcff.mp4" in written.getvalue()
 
 
 def test_plain_lines_come_every_ten_seconds(
