@@ -27,32 +27,40 @@ if TYPE_CHECKING:
 
 def evaluate(
     predicted: Annotated[
-        Path | None, typer.Option("--pred", help="Masks: a run, runs, COCO .json, or PNGs.")
+        Path | None,
+        typer.Option(
+            "--pred", help="Masks: a run, runs, COCO .json, or PNGs.", show_default="none"
+        ),
     ] = None,
     true: Annotated[
-        Path | None, typer.Option("--gt", help="Truth for --pred: COCO .json, PNGs, or runs.")
+        Path | None,
+        typer.Option(
+            "--gt", help="Truth for --pred: COCO .json, PNGs, or runs.", show_default="none"
+        ),
     ] = None,
     data: Annotated[
-        EvalData | None, typer.Option("--data", help="Run a network over a data set of this kind.")
+        EvalData | None,
+        typer.Option(
+            "--data", help="Run a network over a data set of this kind.", show_default="none"
+        ),
     ] = None,
     root: Annotated[
-        Path | None, typer.Option(help="Folder of the data set; scenes are generated.")
+        Path | None,
+        typer.Option(help="Folder of the data set.", show_default="none; scenes are generated"),
     ] = None,
     split: Annotated[EvalSplit, typer.Option(help="Part of the data set.")] = "test",
     pairs: Annotated[
         Path | None,
-        typer.Option(help="Table of avsmix pairs in --root; default: pairs_SPLIT.csv."),
+        typer.Option(help="Table of avsmix pairs in --root.", show_default="pairs_SPLIT.csv"),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(help="The first so many samples; default: all, 500 scenes.")
+        int | None,
+        typer.Option(help="The first so many samples only.", show_default="all; 500 scenes"),
     ] = None,
     weights: shared.WeightsOption = DEFAULT_WEIGHTS,
     device: shared.DeviceOption = "auto",
     precision: shared.PrecisionOption = "auto",
-    threshold: Annotated[
-        float | None,
-        typer.Option(help="Probability that marks a pixel; default: the weights' own."),
-    ] = None,
+    threshold: shared.ThresholdOption = None,
     protocol: Annotated[
         str, typer.Option(metavar="LIST", help="How to score: avs, avsbench, avss.")
     ] = "avs",
@@ -67,27 +75,40 @@ def evaluate(
     ] = 0.05,
     counterfactual: Annotated[
         bool,
-        typer.Option("--counterfactual", help="Also with sounds muted, swapped, 2 s late."),
+        typer.Option(
+            "--counterfactual",
+            help="Also with the sound muted, swapped, shifted by 2 s.",
+            show_default="off",
+        ),
     ] = False,
     compare: Annotated[
         tuple[Path, Path] | None,
-        typer.Option(metavar="A.json B.json", help="Only compare two eval.json of the same clips."),
+        typer.Option(
+            metavar="A.json B.json",
+            help="Only compare two eval.json of the same clips.",
+            show_default="none",
+        ),
     ] = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for eval.json, eval.csv, eval.html.")
     ] = Path("avs_eval"),
     min_miou: Annotated[
-        float | None, typer.Option("--min-miou", help="Exit 9 below this mean IoU; default: any.")
+        float | None,
+        typer.Option("--min-miou", help="Exit 9 below this mean IoU.", show_default="any will do"),
     ] = None,
     min_f: Annotated[
-        float | None, typer.Option("--min-f", help="Exit 9 below this F; default: any.")
+        float | None,
+        typer.Option("--min-f", help="Exit 9 below this F.", show_default="any will do"),
     ] = None,
     min_boundary_f: Annotated[
-        float | None, typer.Option(help="Exit 9 below this boundary F; default: any.")
+        float | None,
+        typer.Option(help="Exit 9 below this boundary F.", show_default="any will do"),
     ] = None,
     min_kept_empty: Annotated[
         float | None,
-        typer.Option(help="Exit 9 if fewer quiet frames are kept empty; default: any share."),
+        typer.Option(
+            help="Exit 9 if fewer quiet frames are kept empty.", show_default="any will do"
+        ),
     ] = None,
     overwrite: shared.OverwriteOption = False,
     as_json: shared.JsonOption = False,

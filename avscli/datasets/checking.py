@@ -16,11 +16,11 @@ from avscli.errors import DataError, MediaError
 from avscli.media.stills import read_waveform
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Sequence, Set
     from pathlib import Path
 
     from avscli.datasets.avsbench import ClipFiles, Split
-    from avscli.datasets.avsmix import Picture, Sound
+    from avscli.datasets.avsmix import Pair, Picture, Sound
 
 DataKind = AvsBenchKind | Literal["avsmix"]
 _PICTURES = (".png", ".jpg")
@@ -44,7 +44,7 @@ class DataCheck:
     """What a check found.
 
     Attributes:
-        num_items: clips (of avsmix: pictures and recordings) by split.
+        num_items: clips (of avsmix: pictures, recordings and pairs) by split.
         problems: in table order; empty when all is well.
     """
 
@@ -108,9 +108,14 @@ def _clip_checks(kind: AvsBenchKind, root: Path, split: Split) -> Sequence[_Chec
 
 def _avsmix_checks(root: Path, split: Split) -> Sequence[_Check]:
     data = AvsMix.open(root)
+    pictures, sounds = data.pictures(split), data.sounds(split)
+    table = root / f"pairs_{split}.csv"
+    pairs = data.pairs_in(table) if table.is_file() else ()
+    listed = {p for each in pictures for p in (each.image, each.mask)} | {s.audio for s in sounds}
     return [
-        *(partial(_problems_of_picture, data, picture) for picture in data.pictures(split)),
-        *(partial(_problems_of_sound, data, sound) for sound in data.sounds(split)),
+        *(partial(_problems_of_picture, data, picture) for picture in pictures),
+        *(partial(_problems_of_sound, data, sound) for sound in sounds),
+        *(partial(_problems_of_pair, data, pair, listed) for pair in pairs),
     ]
 
 
@@ -137,6 +142,16 @@ def _problems_of_sound(data: AvsMix, sound: Sound) -> list[Problem]:
         return samples.shape
 
     found.size_of(sound.audio, read, None, sound.audio)
+    return found.problems
+
+
+def _problems_of_pair(data: AvsMix, pair: Pair, listed: Set[Path]) -> list[Problem]:
+    """Return what is wrong with a pair, but for files that tables list: those are read anyway."""
+    found = _Found()
+    found.add_unknown(pair.image, pair.sounding, data)
+    for path in (pair.image, pair.mask, *pair.audio):
+        if path not in listed and not path.is_file():
+            found.problems.append(Problem(path, f"pair {pair.pair_id}: {path} is missing"))
     return found.problems
 
 

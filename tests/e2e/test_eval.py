@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.avsbench_copies import write_ms3
 from tests.builders import make_video
 from tests.conftest import SHARED, Avs
 from tests.e2e.browser import visit
 from tests.e2e.conftest import Segment
 from tests.miniatures import write_avsmix, write_picture
+from tests.networks_for_tests import TINY_SPEC
 
 SIZE_HW = (24, 32)
 
@@ -157,6 +160,56 @@ def test_runs_of_videos_belong_to_masks_without_the_suffix(
     )
     assert done.code == 0, done.err
     assert [row["clip_id"] for row in json.loads(done.out)["clips"]] == ["one", "two"]
+
+
+def test_help_names_every_option_with_its_default(avs: Avs, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    text = avs("eval", "--help").out
+    for option in (
+        *("--pred", "--gt", "--data", "--root", "--split", "--pairs", "--limit", "--weights"),
+        *("--device", "--precision", "--threshold", "--protocol", "--protocol-batch", "--classes"),
+        *("--tolerance", "--counterfactual", "--compare", "--output", "--min-miou", "--min-f"),
+        *("--min-boundary-f", "--min-kept-empty", "--overwrite", "--json", "--quiet"),
+    ):
+        assert f"{option} " in text
+    for line in text.splitlines():
+        if line.startswith("│ --") and not line.startswith("│ --help"):
+            assert "[default: " in line, line
+
+
+def test_a_network_is_scored_with_all_that_makes_its_numbers_comparable(
+    avs: Avs, weights: Path, tmp_path: Path
+):
+    root = write_ms3(tmp_path / "ms3", clips={"test": 3})
+    done = avs(
+        "eval", "--data", "avsbench-ms3", "--root", root, "-w", weights, "-o", tmp_path / "out",
+        "--protocol", "avs,avsbench", "--protocol-batch", 2, "--counterfactual", "--limit", 2,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    for told in ("source: Zhou et al.", "clips per batch", "muted", "swapped", "shifted"):
+        assert told in done.out
+    report = json.loads((tmp_path / "out" / "eval.json").read_text())
+    assert report["data"] == {
+        "kind": "avsbench-ms3",
+        "split": "test",
+        "truth": "gt_masks",
+        "limit": 2,
+        "sizes_hw": [[64, 64]],
+    }
+    assert report["checkpoint"] == {
+        "name": weights.stem,
+        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "clip_length": TINY_SPEC.clip_length,
+        "frame_size_hw": list(TINY_SPEC.frame_size_hw),
+    }
+    assert report["options"]["protocol_batch"] == 2
+    assert report["protocols"]["avsbench"]["num_batches"] == 1
+    assert [row["num_sounding"] + row["num_quiet"] for row in report["clips"]] == [5, 5]
+    shifted = report["counterfactual"]["shifted"]
+    assert shifted["num_clips"] == 2
+    assert shifted["mean_iou_change"] == pytest.approx(
+        shifted["mean_iou_after"] - shifted["mean_iou_before"]
+    )
 
 
 @pytest.fixture
