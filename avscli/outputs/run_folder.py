@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
+_TRIES_TO_MAKE = 10
+
+
 class RunFolder:
     """Write a run's files into ``<name.ext>.partial/``, rename it to ``<name.ext>/`` at the end.
 
@@ -61,7 +64,7 @@ class RunFolder:
         try:
             with output_errors(self.partial):
                 self._made = [folder for folder in self.partial.parents if not folder.exists()]
-                self.partial.mkdir(parents=True, exist_ok=True)
+                _make(self.partial)
                 self._lock = _locked(self.partial)
                 _clear(self.partial)
         except BaseException:
@@ -197,6 +200,14 @@ def _locked(folder: Path, patience_seconds: float = 0.0) -> int | None:
                 hint="wait for it to end, or choose another folder with -o",
             ) from err
         return descriptor
+
+
+def _make(folder: Path) -> None:
+    """Make a folder and those above it, though other runs remove theirs when nothing is in them."""
+    for _ in range(_TRIES_TO_MAKE - 1):
+        with suppress(FileNotFoundError):
+            return folder.mkdir(parents=True, exist_ok=True)
+    return folder.mkdir(parents=True, exist_ok=True)
 
 
 def _sync(folder: Path) -> None:

@@ -108,6 +108,25 @@ def test_a_new_root_stays_when_another_run_has_come_to_use_it(root: Path, source
     assert names(root) == ["other.mp4"]
 
 
+def test_a_root_that_another_run_removes_in_the_same_moment_is_made_again(
+    root: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that fails removes the folder it has made, if nothing is in it."""
+    mkdir, num_removed = os.mkdir, 0
+
+    def make_and_remove(path: Path, mode: int = 0o777) -> None:
+        nonlocal num_removed
+        mkdir(path, mode)
+        if path == root and num_removed < 3:
+            num_removed += 1
+            root.rmdir()
+
+    monkeypatch.setattr(os, "mkdir", make_and_remove)
+    run(root, source)
+    assert num_removed == 3
+    assert names(root) == ["clip.mp4"]
+
+
 def test_an_existing_run_is_refused_before_any_work(root: Path, source: Path) -> None:
     run(root, source, "first")
     with (
