@@ -128,6 +128,24 @@ def test_a_changed_source_is_done_again_over_its_old_results(done: Batch) -> Non
     assert plan.jobs[0][0].overwrite
 
 
+def test_results_of_another_file_of_that_name_are_not_replaced(done: Batch) -> None:
+    monday, done.inputs = done.inputs, done.inputs.with_name("tuesday")
+    done.inputs.mkdir()
+    (done.inputs / "a.mp4").write_text("another film")
+    with pytest.raises(UsageError, match=r"holds the results of .*in/\./a\.mp4, not of") as refused:
+        done.plan()
+    assert "--overwrite" in refused.value.hint
+    wanted = Work.of(done.work.weights, SegmentOptions(overwrite=True))
+    assert reasons(done.plan(work=wanted)) == {"a.mp4": "source changed"}
+    (monday / "a.mp4").rename(done.inputs / "a.mp4")
+    assert reasons(done.plan()) == {}, "a file that has moved is the same file"
+    (done.inputs / "a.mp4").rename(monday / "a.mp4")
+    done.inputs.rmdir()
+    done.inputs.symlink_to(monday)
+    (monday / "a.mp4").write_text("a later version")
+    assert reasons(done.plan()) == {"a.mp4": "source changed"}
+
+
 def test_changed_options_are_done_again(done: Batch) -> None:
     work = Work.of(done.work.weights, SegmentOptions(min_area=0.1))
     assert reasons(done.plan(work=work)) == dict.fromkeys(("a.mp4", "b.mp4"), "options changed")
