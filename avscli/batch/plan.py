@@ -177,8 +177,6 @@ class _Decider:
 
     def _reason(self, source: Found, known: Known | None, now: Fingerprint) -> str:
         """Return why a source has to be done; empty when it has not."""
-        if self._batch.resume == "off":
-            return "--resume off"
         if known is None:
             return "new"
         if not known.is_finished:
@@ -193,6 +191,8 @@ class _Decider:
             changes = tuple(change for change in changes if change != "source")
         if "source" in changes and not self._work.options.overwrite:
             _require_same_path(source, known, folder)
+        if self._batch.resume == "off":
+            return "--resume off"
         return f"{', '.join(changes)} changed" if changes else ""
 
     def _job(

@@ -132,8 +132,9 @@ def test_results_of_another_file_of_that_name_are_not_replaced(done: Batch) -> N
     monday, done.inputs = done.inputs, done.inputs.with_name("tuesday")
     done.inputs.mkdir()
     (done.inputs / "a.mp4").write_text("another film")
-    with pytest.raises(UsageError, match=r"holds the results of .*in/\./a\.mp4, not of") as refused:
-        done.plan()
+    for resume in ("auto", "off"):
+        with pytest.raises(UsageError, match=r"results of .*in/\./a\.mp4, not of") as refused:
+            done.plan(BatchOptions(resume=resume))
     assert "--overwrite" in refused.value.hint
     wanted = Work.of(done.work.weights, SegmentOptions(overwrite=True))
     assert reasons(done.plan(work=wanted)) == {"a.mp4": "source changed"}
