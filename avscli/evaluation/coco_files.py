@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from avscli.masks import SizeHW
 
 _Fields = dict[str, object]
+_LONGEST_SIDE = 1 << 15  # a mask of that size is a gibibyte
 
 
 class _Marked(NamedTuple):
@@ -100,6 +101,13 @@ def _whole(values: _Fields, name: str, where: str, *, least: int = 0) -> int:
     return value
 
 
+def _side(values: _Fields, name: str, where: str) -> int:
+    value = _whole(values, name, where, least=1)
+    if value > _LONGEST_SIDE:
+        raise DataError(f"{where}: {name} is {value}, expected at most {_LONGEST_SIDE} pixels")
+    return value
+
+
 def _mask(annotation: _Fields, where: str) -> RunLengths:
     """Return the run lengths of one annotation; crowds are void."""
     segmentation = annotation.get("segmentation")
@@ -113,7 +121,7 @@ def _mask(annotation: _Fields, where: str) -> RunLengths:
     if not isinstance(size, list) or len(size) != 2:
         raise DataError(f"{where}: segmentation size is {size!r}, expected [height, width]")
     label = _whole(annotation, "category_id", where)
-    height, width = (_whole({"size": value}, "size", where, least=1) for value in size)
+    height, width = (_side({"size": value}, "size", where) for value in size)
     return RunLengths(None if annotation.get("iscrowd") else label, (height, width), counts)
 
 
@@ -143,10 +151,7 @@ def _frame(
     num_classes: int,
 ) -> StoredFrame:
     name = f"{path} image {image['id']}"
-    size_hw: SizeHW = (
-        _whole(image, "height", name, least=1),
-        _whole(image, "width", name, least=1),
-    )
+    size_hw: SizeHW = (_side(image, "height", name), _side(image, "width", name))
     index, seconds = image.get("frame_id"), image.get("time")
     if not isinstance(index, int):
         index = number_in(PurePosixPath(str(image.get("file_name", ""))).stem, name)

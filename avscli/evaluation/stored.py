@@ -85,13 +85,12 @@ def painted(name: str, masks: Sequence[RunLengths], size_hw: SizeHW, num_classes
     Raises:
         DataError: run lengths that are damaged or of another size, or a class beyond the others.
     """
+    if other := {each.size_hw for each in masks} - {size_hw}:
+        height, width = min(other)
+        told = f"{height}×{width}, its frame {size_hw[0]}×{size_hw[1]}"
+        raise DataError(f"{name}: segmentation size {told}")
     labels = np.zeros(size_hw, np.uint8)
     for each in masks:
-        if each.size_hw != size_hw:
-            told = f"{each.size_hw[0]}×{each.size_hw[1]}"
-            raise DataError(
-                f"{name}: segmentation size {told}, its frame {size_hw[0]}×{size_hw[1]}"
-            )
         try:
             mask = decode_mask(each.size_hw, each.counts)
         except ValueError as err:
