@@ -44,8 +44,8 @@ class ThresholdCounts:
         # Summed so that a perfect mask scores 1 exactly.
         total = hit + beta_squared * (self.true - self.hits) + (self.marked - self.hits)
         with np.errstate(invalid="ignore"):  # nothing true and nothing marked
-            scores = hit / total
-        return np.nan_to_num(scores, nan=0.0)
+            scores: NDArray[np.float64] = np.nan_to_num(hit / total, nan=0.0)
+        return scores
 
 
 def last_thresholds(probability: NDArray[np.float32]) -> NDArray[np.uint8]:
