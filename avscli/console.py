@@ -23,7 +23,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from avscli.batch.events import JobEnded, JobRepeated, Stopping, Ticked, event_json
+from avscli.batch.events import JobEnded, JobRepeated, Looked, Stopping, Ticked, event_json
 from avscli.batch.tally import InWork, Tally
 from avscli.errors import OutputError
 
@@ -103,6 +103,8 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
         grid.add_column(column, overflow="fold")
     for row in rows:
         grid.add_row(*(escape(cell) for cell in row))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names are bytes on most systems
     Console(highlight=False, emoji=False).print(grid)
 
 
@@ -210,9 +212,10 @@ def batch_progress(*, as_json: bool, quiet: bool) -> Iterator[Watch]:
     # Ray prints what it thinks of dead workers: not among the results.
     with _batch_bars(tally, quiet=quiet) as draw, redirect_stdout(sys.stderr):
 
-        def watch(event: BatchEvent | Ticked) -> None:
+        def watch(event: BatchEvent | Looked | Ticked) -> None:
             if not isinstance(event, Ticked):
                 tally.count(event)
+            if not isinstance(event, Looked | Ticked):
                 if as_json:
                     _write(json.dumps(event_json(event), allow_nan=False), stdout)
                 _tell_of(event)
@@ -331,6 +334,8 @@ def _plain_batch_lines(tally: Tally) -> Callable[[], None]:
 
 
 def _state(tally: Tally) -> str:
+    if not tally.num_files:
+        return f"looked at {tally.num_looked} files"
     parts = [f"{tally.num_ended}/{tally.num_files} files"]
     if tally.num_failed:
         parts.append(f"{tally.num_failed} failed")

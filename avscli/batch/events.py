@@ -85,12 +85,19 @@ class Stopping:
 
 
 @dataclass(frozen=True, slots=True)
+class Looked:
+    """So many files have been looked at, before it is known what will be done."""
+
+    num_files: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ticked:
     """Time has passed; it comes every half second, so that progress speaks while workers do not."""
 
 
 BatchEvent = Planned | JobStarted | JobAdvanced | JobEnded | JobRepeated | Stopping
-Watch = Callable[[BatchEvent | Ticked], None]
+Watch = Callable[[BatchEvent | Looked | Ticked], None]  # the last two are for people only
 
 
 def event_json(event: BatchEvent) -> dict[str, object]:

@@ -27,7 +27,7 @@ from avscli.errors import DataError, OutputError
 from avscli.outputs.disk import output_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -163,10 +163,7 @@ def read_records(output: Path) -> Iterator[Record]:
     Raises:
         DataError: a whole line is not a record, or a manifest cannot be read.
     """
-    for path in sorted(output.glob("manifest*.jsonl")):
-        for number, values in _lines(path):
-            if values.get("event") == "result":
-                yield _record(path, number, values)
+    return (record for _place, record in _placed_records(_manifests(output)))
 
 
 def latest_records(output: Path) -> Iterator[Record]:
@@ -175,11 +172,27 @@ def latest_records(output: Path) -> Iterator[Record]:
     Raises:
         DataError: a whole line is not a record.
     """
+    paths = _manifests(output)
     newest: dict[str, tuple[float, int]] = {}
-    for place, record in enumerate(read_records(output)):
+    for place, record in _placed_records(paths):
         newest[record.key] = max(newest.get(record.key, (0.0, -1)), (record.at, place))
     places = {place for _at, place in newest.values()}
-    yield from (record for i, record in enumerate(read_records(output)) if i in places)
+    yield from (record for place, record in _placed_records(paths) if place in places)
+
+
+def _manifests(output: Path) -> list[Path]:
+    return sorted(output.glob("manifest*.jsonl"))
+
+
+def _placed_records(paths: Sequence[Path]) -> Iterator[tuple[int, Record]]:
+    """Yield results with a number for the place of each, growing, and the same at every reading.
+
+    Other parts of a batch may write to their manifests between two readings.
+    """
+    for index, path in enumerate(paths):
+        for number, values in _lines(path):
+            if values.get("event") == "result":
+                yield (index << 32) + number, _record(path, number, values)
 
 
 def _record(path: Path, number: int, values: Mapping[str, Any]) -> Record:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -30,6 +31,7 @@ class Known:
     """What the manifest says of a key, as far as planning needs it."""
 
     is_finished: bool
+    source: str
     fingerprint: Mapping[str, object]
     source_sha256: str
     media_seconds: float
@@ -41,6 +43,7 @@ class Known:
         result = record.result
         return cls(
             result.is_finished,
+            record.source,
             {part: _shared(value) for part, value in record.fingerprint.items()},
             result.source_sha256,
             result.media_seconds,
@@ -97,7 +100,13 @@ def find_videos(
 
 
 def make_plan(
-    sources: Iterable[Found], output: Path, work: Work, batch: BatchOptions, prober: Prober
+    sources: Iterable[Found],
+    output: Path,
+    work: Work,
+    batch: BatchOptions,
+    prober: Prober,
+    *,
+    looked: Callable[[int], None],
 ) -> Plan:
     """Decide which sources of this run's shard have to be done.
 
@@ -107,15 +116,18 @@ def make_plan(
         work: weights and options of all jobs.
         batch: what to skip.
         prober: asked for the lengths of files.
+        looked: told after each source how many there were.
 
     Raises:
         DataError: a manifest in the output folder is damaged.
+        UsageError: the output folder holds results of another file for one of the sources.
     """
     decide = _Decider(output, work, batch)
     plan = Plan(seconds_per_second=decide.seconds_per_second)
-    for source in sources:
+    for number, source in enumerate(sources, start=1):
         if in_shard(source.key, batch.shard):
             decide.add(plan, source, prober)
+        looked(number)
     return plan
 
 
@@ -165,8 +177,6 @@ class _Decider:
 
     def _reason(self, source: Found, known: Known | None, now: Fingerprint) -> str:
         """Return why a source has to be done; empty when it has not."""
-        if self._batch.resume == "off":
-            return "--resume off"
         if known is None:
             return "new"
         if not known.is_finished:
@@ -179,6 +189,10 @@ class _Decider:
         changes = now.changes_since(known.fingerprint)
         if "source" in changes and now.source == f"full:{known.source_sha256}":
             changes = tuple(change for change in changes if change != "source")
+        if "source" in changes and not self._work.options.overwrite:
+            _require_same_path(source, known, folder)
+        if self._batch.resume == "off":
+            return "--resume off"
         return f"{', '.join(changes)} changed" if changes else ""
 
     def _job(
@@ -215,6 +229,20 @@ def expected_seconds(declared: float | None, options: SegmentOptions) -> float |
     start = options.read.start_seconds or 0.0
     end = declared if options.read.end_seconds is None else options.read.end_seconds
     return max(0.0, min(end, declared) - start)
+
+
+def _require_same_path(source: Found, known: Known, folder: Path) -> None:
+    """Check that a changed source is a later version of the one with results, not another one.
+
+    Raises:
+        UsageError: it is another one, whose results would be lost.
+    """
+    if os.path.realpath(source.path) != os.path.realpath(known.source):
+        raise UsageError(
+            f"{folder} holds the results of {known.source}, not of {source.path}",
+            hint="choose another folder with -o, or replace them with --overwrite; "
+            "--hash full knows files that were moved",
+        )
 
 
 def _shared(value: object) -> object:

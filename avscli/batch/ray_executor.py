@@ -22,7 +22,7 @@ from avscli.batch.child import Message
 from avscli.batch.executors import Finished, Lost, Started, Told, Update, error_from
 from avscli.batch.jobs import Job, JobResult, options_from_json, to_json
 from avscli.batch.worker import do_job
-from avscli.errors import AvscliError, DeviceError, MissingExtraError, OutputError
+from avscli.errors import AvscliError, DeviceError, MissingExtraError
 from avscli.outputs.disk import output_errors
 from avscli.outputs.run_folder import clear_partial
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 10.0
 PATIENCE_SECONDS = 300.0  # for the first of the workers; clusters may have to grow
+KILL_SECONDS = 10.0  # how long an actor that was told to end may go on
 
 
 class RayWorker:
@@ -84,11 +85,14 @@ class RayCluster:
         work: what all jobs have in common.
         batch: address, number of workers and time-out.
         output: the batch's folder, which every node must see.
+        inputs: sources that every node must see, one of each disk they lie on.
     """
 
-    def __init__(self, work: Work, batch: BatchOptions, output: Path) -> None:
+    def __init__(
+        self, work: Work, batch: BatchOptions, *, output: Path, inputs: Sequence[Path]
+    ) -> None:
         self._ray = _load_ray()
-        self._work, self._batch, self._output = work, batch, output
+        self._work, self._batch, self._output, self._inputs = work, batch, output, inputs
         self._slots: list[_Slot] = []
         self._updates: list[Update] = []
         self._deserted_since = time.monotonic()
@@ -98,15 +102,15 @@ class RayCluster:
         """Join the cluster, check its nodes, and ask for the workers.
 
         Raises:
-            DeviceError: there is no cluster at the address.
-            OutputError: a node does not see the output folder.
+            DeviceError: there is no cluster at the address, or a node of it lacks something.
+            OutputError: the output folder cannot be written.
         """
         _require_listener(self._batch.ray_address)
         try:
             self._ray.init(
                 address=self._batch.ray_address, log_to_driver=False, logging_level="ERROR"
             )
-        except (ConnectionError, ValueError) as err:
+        except (ConnectionError, ValueError, RuntimeError) as err:  # the last: other versions
             raise DeviceError(
                 f"cannot join the Ray cluster at {self._batch.ray_address}: {err}",
                 hint="start one with ray start --head, or leave --ray-address out",
@@ -216,7 +220,8 @@ class RayCluster:
     def _end(self, slot: _Slot) -> None:
         self._ray.kill(slot.actor)
         if slot.job is not None:
-            clear_partial(Path(slot.job.folder), Path(slot.job.source).name)
+            name = Path(slot.job.source).name
+            clear_partial(Path(slot.job.folder), name, patience_seconds=KILL_SECONDS)
 
     def _weights(self) -> str:
         path = Path(self._work.weights)
@@ -239,38 +244,41 @@ class RayCluster:
         self.num_workers = self._batch.workers or slots
         if kind == "GPU":
             return {"num_gpus": 1, "num_cpus": 1}
-        smallest = min(int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1)
+        cores = [int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1]
+        smallest = min(cores, default=1)  # a cluster that grows may have none yet
         return {"num_cpus": max(1, min(slots // self.num_workers, smallest))}
 
     def _check_nodes(self) -> None:
-        """Let every node look for a file that was just written to the output folder.
+        """Let every node look for inputs, weights and a file just written to the output folder.
 
         Raises:
-            OutputError: a node does not find it.
-            DeviceError: a node has another version of avscli.
+            DeviceError: a node does not find them, or has another version of avscli.
+            OutputError: the output folder cannot be written.
         """
         token = self._output.absolute() / f".seen-by-all-{uuid.uuid4().hex}"
+        weights = Path(self._weights())
+        paths = [token, *self._inputs, *([weights] if weights.is_file() else [])]
         with output_errors(token):
             token.touch()
         try:
             nodes = [node for node in self._ray.nodes() if node["Alive"]]
-            looks = [self._look_from(node, token) for node in nodes]  # all at once
+            looks = [self._look_from(node, paths) for node in nodes]  # all at once
             for node, look in zip(nodes, looks, strict=True):
-                self._check_node(node, look, token)
+                self._check_node(node, look)
         finally:
             token.unlink(missing_ok=True)
 
-    def _look_from(self, node: dict[str, Any], token: Path) -> Any:
+    def _look_from(self, node: dict[str, Any], paths: Sequence[Path]) -> Any:
         there = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
             node["NodeID"], soft=False
         )
         look = self._ray.remote(_look).options(num_cpus=0, scheduling_strategy=there)
-        return look.remote(str(token))
+        return look.remote([str(path) for path in paths])
 
-    def _check_node(self, node: dict[str, Any], look: Any, token: Path) -> None:
+    def _check_node(self, node: dict[str, Any], look: Any) -> None:
         name = f"{node['NodeName']} ({node['NodeManagerAddress']})"
         try:
-            sees, version = self._ray.get(look)
+            missing, version = self._ray.get(look)
         except self._ray.exceptions.RayError as err:
             raise DeviceError(
                 f"the Ray node {name} cannot run avscli: {str(err).strip().splitlines()[-1]}",
@@ -281,16 +289,19 @@ class RayCluster:
                 f"the Ray node {name} has avscli {version}, this is {__version__}",
                 hint="install the same avscli on every node",
             )
-        if not sees:
-            raise OutputError(
-                f"the Ray node {name} does not see the output folder {token.parent}",
-                hint="put inputs, outputs and weights on storage that all nodes share",
+        if missing:
+            is_output = Path(missing[0]).parent == self._output.absolute()
+            raise DeviceError(
+                f"the Ray node {name} does not see "
+                + (f"the output folder {self._output}" if is_output else missing[0]),
+                hint="put inputs, outputs and weights on storage that all nodes share, "
+                "under the same paths",
             )
 
 
-def _look(path: str) -> tuple[bool, str]:
-    """Say, on some node, whether a file is seen there, and which version looks."""
-    return os.path.lexists(path), __version__
+def _look(paths: Sequence[str]) -> tuple[list[str], str]:
+    """Say, on some node, which paths are not seen there, and which version looks."""
+    return [path for path in paths if not os.path.lexists(path)], __version__
 
 
 def _require_listener(address: str | None) -> None:

@@ -11,8 +11,9 @@ import signal
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avscli.batch.adoption import existing_result
@@ -22,6 +23,7 @@ from avscli.batch.events import (
     JobEnded,
     JobRepeated,
     JobStarted,
+    Looked,
     Planned,
     Stopping,
     Ticked,
@@ -35,7 +37,6 @@ from avscli.batch.prober import Prober
 from avscli.batch.summary import write_combined, write_summaries
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from types import FrameType
 
     from avscli.batch.executors import Executor, Work
@@ -51,6 +52,8 @@ def plan_batch(
     output: Path,
     work: Work,
     batch: BatchOptions,
+    *,
+    watch: Watch,
     warn: Callable[[str], None],
 ) -> Plan:
     """Return what `run_batch` would do, without doing or writing anything.
@@ -60,7 +63,7 @@ def plan_batch(
     """
     with Prober() as prober:
         sources = find_videos(inputs, output, batch, prober, warn)
-        return make_plan(sources, output, work, batch, prober)
+        return make_plan(sources, output, work, batch, prober, looked=lambda n: watch(Looked(n)))
 
 
 def run_batch(
@@ -95,12 +98,15 @@ def run_batch(
         with Prober() as prober:
             sources = find_videos(inputs, output, batch, prober, warn)
             manifest = stack.enter_context(Manifest(output, batch.shard, warn))
-            plan = make_plan(sources, output, work, batch, prober)
+            plan = make_plan(
+                sources, output, work, batch, prober, looked=lambda n: watch(Looked(n))
+            )
         run = _Run(manifest, work, batch, watch, warn, media_seconds(plan))
-        with open_executor(work, batch, manifest, num_jobs=len(plan.jobs)) as executor:
+        jobs = [job for job, _why in plan.jobs]
+        with open_executor(work, batch, manifest, jobs) as executor:
             watch(planned(plan, work, executor.num_workers))
             run.adopt(plan)
-            run.do([job for job, _why in plan.jobs], executor)
+            run.do(jobs, executor)
         files = write_summaries(output, batch.shard)
         if batch.combine and not run.was_interrupted:
             files = (*files, write_combined(output))
@@ -115,13 +121,14 @@ def run_batch(
 
 
 def open_executor(
-    work: Work, batch: BatchOptions, manifest: Manifest, *, num_jobs: int
+    work: Work, batch: BatchOptions, manifest: Manifest, jobs: Sequence[Job]
 ) -> Executor:
     """Return the executor that the options ask for, not yet entered."""
-    if batch.engine == "ray" and num_jobs:
+    if batch.engine == "ray" and jobs:
         from avscli.batch.ray_executor import RayCluster
 
-        return RayCluster(work, batch, manifest.path.parent)
+        output = manifest.path.parent
+        return RayCluster(work, batch, output=output, inputs=_one_of_each_disk(jobs))
     devices = batch.devices or (work.options.device,)
     workers = batch.workers or len(devices)
     return Processes(
@@ -131,6 +138,14 @@ def open_executor(
         timeout_seconds=batch.timeout_seconds,
         inherit=manifest.descriptor,
     )
+
+
+def _one_of_each_disk(jobs: Sequence[Job]) -> list[Path]:
+    found: dict[int, Path] = {}
+    for source in (Path(job.source).absolute() for job in jobs):
+        with suppress(OSError):  # its job will say what is wrong with it
+            found.setdefault(source.stat().st_dev, source)
+    return list(found.values())
 
 
 def planned(plan: Plan, work: Work, num_workers: int) -> Planned:

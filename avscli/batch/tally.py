@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from avscli.batch.events import JobAdvanced, JobEnded, JobRepeated, JobStarted, Planned
+from avscli.batch.events import JobAdvanced, JobEnded, JobRepeated, JobStarted, Looked, Planned
 
 if TYPE_CHECKING:
     from avscli.batch.events import BatchEvent
@@ -34,6 +34,7 @@ class Tally:
     """Counts in files and in media seconds; the time left follows from the latter.
 
     Attributes:
+        num_looked: files that were looked at to make a plan.
         num_files, num_ended, num_failed: of this run.
         media_total: seconds of video to do.
         media_ended: of files that have ended.
@@ -42,6 +43,7 @@ class Tally:
         started: when the plan was known, on the monotonic clock.
     """
 
+    num_looked: int = 0
     num_files: int = 0
     num_ended: int = 0
     num_failed: int = 0
@@ -52,9 +54,11 @@ class Tally:
     _finished: list[JobEnded] = field(default_factory=list)
     _failed: list[JobEnded] = field(default_factory=list)
 
-    def count(self, event: BatchEvent) -> None:
+    def count(self, event: BatchEvent | Looked) -> None:
         """Take note of an event."""
         match event:
+            case Looked(num_files):
+                self.num_looked = num_files
             case Planned():
                 self.num_files, self.media_total = event.num_jobs, event.media_seconds
                 self.started = time.monotonic()

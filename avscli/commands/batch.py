@@ -173,7 +173,8 @@ def batch(
     )
     work = Work.of(weights, options)
     if dry_run:
-        plan = plan_batch(inputs, output, work, chosen, console.warn)
+        with console.batch_progress(as_json=as_json, quiet=quiet) as watch:
+            plan = plan_batch(inputs, output, work, chosen, watch=watch, warn=console.warn)
         num_workers = chosen.workers or max(1, len(chosen.devices))
         console.show_plan(plan, planned(plan, work, num_workers), as_json=as_json)
         return

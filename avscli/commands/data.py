@@ -27,7 +27,9 @@ def _data() -> None:
 def check(
     kind: Annotated[Kind, typer.Argument(help="The layout the copy should have.")],
     root: Annotated[Path, typer.Argument(help="Root of the copy, or a folder above it.")],
-    split: Annotated[SplitName | None, typer.Option(help="Only this split.")] = None,
+    split: Annotated[
+        SplitName | None, typer.Option(help="Only this split.", show_default="all")
+    ] = None,
     as_json: shared.JsonOption = False,
     quiet: shared.QuietOption = False,
 ) -> None:

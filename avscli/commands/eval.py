@@ -27,27 +27,40 @@ if TYPE_CHECKING:
 
 def evaluate(
     predicted: Annotated[
-        Path | None, typer.Option("--pred", help="Masks: a run, runs, COCO .json, or PNGs.")
+        Path | None,
+        typer.Option(
+            "--pred", help="Masks: a run, runs, COCO .json, or PNGs.", show_default="none"
+        ),
     ] = None,
     true: Annotated[
-        Path | None, typer.Option("--gt", help="Truth for --pred: COCO .json, PNGs, or runs.")
+        Path | None,
+        typer.Option(
+            "--gt", help="Truth for --pred: COCO .json, PNGs, or runs.", show_default="none"
+        ),
     ] = None,
     data: Annotated[
-        EvalData | None, typer.Option("--data", help="Run a network over a data set of this kind.")
+        EvalData | None,
+        typer.Option(
+            "--data", help="Run a network over a data set of this kind.", show_default="none"
+        ),
     ] = None,
-    root: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
+    root: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the data set.", show_default="none; scenes are generated"),
+    ] = None,
     split: Annotated[EvalSplit, typer.Option(help="Part of the data set.")] = "test",
     pairs: Annotated[
-        Path | None, typer.Option(help="Table of avsmix pairs, relative to --root.")
+        Path | None,
+        typer.Option(help="Table of avsmix pairs in --root.", show_default="pairs_SPLIT.csv"),
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="The first so many samples only.")] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(help="The first so many samples only.", show_default="all; 500 scenes"),
+    ] = None,
     weights: shared.WeightsOption = DEFAULT_WEIGHTS,
     device: shared.DeviceOption = "auto",
     precision: shared.PrecisionOption = "auto",
-    threshold: Annotated[
-        float | None,
-        typer.Option(help="Probability that marks a pixel; default: the weights' own."),
-    ] = None,
+    threshold: shared.ThresholdOption = None,
     protocol: Annotated[
         str, typer.Option(metavar="LIST", help="How to score: avs, avsbench, avss.")
     ] = "avs",
@@ -61,24 +74,41 @@ def evaluate(
         float, typer.Option(help="Seconds by which times of one stored frame may differ.")
     ] = 0.05,
     counterfactual: Annotated[
-        bool, typer.Option("--counterfactual", help="Also with the sound muted, swapped, shifted.")
+        bool,
+        typer.Option(
+            "--counterfactual",
+            help="Also with the sound muted, swapped, shifted by 2 s.",
+            show_default="off",
+        ),
     ] = False,
     compare: Annotated[
         tuple[Path, Path] | None,
-        typer.Option(metavar="A.json B.json", help="Only compare two eval.json of the same clips."),
+        typer.Option(
+            metavar="A.json B.json",
+            help="Only compare two eval.json of the same clips.",
+            show_default="none",
+        ),
     ] = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for eval.json, eval.csv, eval.html.")
     ] = Path("avs_eval"),
     min_miou: Annotated[
-        float | None, typer.Option("--min-miou", help="Exit 9 below this mean IoU.")
+        float | None,
+        typer.Option("--min-miou", help="Exit 9 below this mean IoU.", show_default="any will do"),
     ] = None,
-    min_f: Annotated[float | None, typer.Option("--min-f", help="Exit 9 below this F.")] = None,
+    min_f: Annotated[
+        float | None,
+        typer.Option("--min-f", help="Exit 9 below this F.", show_default="any will do"),
+    ] = None,
     min_boundary_f: Annotated[
-        float | None, typer.Option(help="Exit 9 below this boundary F.")
+        float | None,
+        typer.Option(help="Exit 9 below this boundary F.", show_default="any will do"),
     ] = None,
     min_kept_empty: Annotated[
-        float | None, typer.Option(help="Exit 9 if fewer quiet frames are kept empty.")
+        float | None,
+        typer.Option(
+            help="Exit 9 if fewer quiet frames are kept empty.", show_default="any will do"
+        ),
     ] = None,
     overwrite: shared.OverwriteOption = False,
     as_json: shared.JsonOption = False,
@@ -91,7 +121,15 @@ def evaluate(
     """
     from avscli.evaluation import report as reports
 
+    gates = {
+        "mean_iou": min_miou,
+        "f_score": min_f,
+        "boundary_f": min_boundary_f,
+        "kept_empty": min_kept_empty,
+    }
     if compare is not None:
+        if {predicted, true, data, *gates.values()} != {None}:
+            raise UsageError("--compare reads two eval.json; --pred, --data and --min-… score anew")
         _compare(compare, as_json=as_json)
         return
     options = EvalOptions(
@@ -99,6 +137,8 @@ def evaluate(
     )
     reports.refuse_existing(output, overwrite=overwrite)
     if data is None:
+        if {root, pairs, limit} != {None}:
+            raise UsageError("--root, --pairs and --limit belong to --data")
         report = _masks(predicted, true, options, quiet=quiet)
     else:
         if predicted is not None or true is not None:
@@ -108,15 +148,7 @@ def evaluate(
         report = _network(source, options, weights, segment_options, quiet=quiet)
     reports.write_report(report, output)
     _show(report, output, as_json=as_json)
-    reports.require_gates(
-        report.scores,
-        {
-            "mean_iou": min_miou,
-            "f_score": min_f,
-            "boundary_f": min_boundary_f,
-            "kept_empty": min_kept_empty,
-        },
-    )
+    reports.require_gates(report.scores, gates)
 
 
 def parse_protocols(text: str) -> tuple[EvalProtocol, ...]:

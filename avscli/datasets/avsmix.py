@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from avscli.datasets.label_files import index_labels_of
 from avscli.datasets.tables import read_table
 from avscli.datatypes import WINDOW_SAMPLES
-from avscli.media.stills import read_indices, read_picture, read_waveform
+from avscli.errors import DataError
+from avscli.media.stills import read_picture, read_waveform
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,9 +78,15 @@ class AvsMix:
         """Open a copy.
 
         Raises:
-            DataError: a table is missing or lacks a column.
+            DataError: a table is missing or lacks a column, or a class has no place in masks.
         """
-        classes = _rows(root / "classes.csv", ("index", "name"))
+        table = root / "classes.csv"
+        classes = _rows(table, ("index", "name"))
+        for number, row in enumerate(classes, start=2):
+            if not row["index"].isdecimal() or int(row["index"]) > VOID:
+                raise DataError(
+                    f"{table}, line {number}: index is {row['index']!r}, expected 0 … {VOID}"
+                )
         class_map = _rows(root / "class_map.csv", ("audio_class", "visual_classes", "role"))
         return cls(
             root,
@@ -124,8 +132,28 @@ class AvsMix:
             for r in _rows(table, columns)
         ]
 
+    def indices(self, mask: Path) -> NDArray[np.uint8]:
+        """Read a mask as class indices [H, W] uint8, 255 void.
+
+        Raises:
+            DataError: it is missing or unreadable, or holds an index that no class has.
+        """
+        indices = index_labels_of(mask, VOID)
+        known = np.zeros(256, np.bool_)
+        known[[*self.class_index.values(), VOID]] = True
+        strange = indices[~known[indices]]
+        if len(strange):
+            raise DataError(f"mask {mask} holds {strange.min()}, which classes.csv does not name")
+        return indices
+
     def target(self, indices: NDArray[np.uint8], sounding: frozenset[str]) -> NDArray[np.uint8]:
-        """Turn class indices [H, W] into 1 = sounds, 0 = does not, 255 = void."""
+        """Turn class indices [H, W] into 1 = sounds, 0 = does not, 255 = void.
+
+        Raises:
+            DataError: a class is not in ``classes.csv``.
+        """
+        if unknown := sounding - self.class_index.keys():
+            raise DataError(f"{self.root / 'classes.csv'} does not name {min(unknown)!r}")
         table = np.zeros(256, np.uint8)
         table[[self.class_index[name] for name in sounding]] = 1
         table[VOID] = VOID
@@ -143,7 +171,7 @@ def load_pair(
     window = np.zeros(WINDOW_SAMPLES, np.float32)
     for path in pair.audio:
         window += loudest_window(read_waveform(path))
-    target = data.target(read_indices(pair.mask), pair.sounding)
+    target = data.target(data.indices(pair.mask), pair.sounding)
     return read_picture(pair.image), np.clip(window, -1.0, 1.0), target
 
 

@@ -9,21 +9,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 from avscli.datasets.avsbench import SPLITS, AvsBench, AvsBenchKind, require_size
 from avscli.datasets.avsmix import AvsMix
-from avscli.datasets.label_files import index_labels_of, picture_of
-from avscli.datasets.labelled import VOID
+from avscli.datasets.label_files import picture_of
 from avscli.errors import DataError, MediaError
 from avscli.media.stills import read_waveform
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Sequence, Set
     from pathlib import Path
 
     from avscli.datasets.avsbench import ClipFiles, Split
-    from avscli.datasets.avsmix import Picture, Sound
+    from avscli.datasets.avsmix import Pair, Picture, Sound
 
 DataKind = AvsBenchKind | Literal["avsmix"]
 _PICTURES = (".png", ".jpg")
@@ -47,7 +44,7 @@ class DataCheck:
     """What a check found.
 
     Attributes:
-        num_items: clips (of avsmix: pictures and recordings) by split.
+        num_items: clips (of avsmix: pictures, recordings and pairs) by split.
         problems: in table order; empty when all is well.
     """
 
@@ -111,9 +108,14 @@ def _clip_checks(kind: AvsBenchKind, root: Path, split: Split) -> Sequence[_Chec
 
 def _avsmix_checks(root: Path, split: Split) -> Sequence[_Check]:
     data = AvsMix.open(root)
+    pictures, sounds = data.pictures(split), data.sounds(split)
+    table = root / f"pairs_{split}.csv"
+    pairs = data.pairs_in(table) if table.is_file() else ()
+    listed = {p for each in pictures for p in (each.image, each.mask)} | {s.audio for s in sounds}
     return [
-        *(partial(_problems_of_picture, data, picture) for picture in data.pictures(split)),
-        *(partial(_problems_of_sound, data, sound) for sound in data.sounds(split)),
+        *(partial(_problems_of_picture, data, picture) for picture in pictures),
+        *(partial(_problems_of_sound, data, sound) for sound in sounds),
+        *(partial(_problems_of_pair, data, pair, listed) for pair in pairs),
     ]
 
 
@@ -121,16 +123,7 @@ def _problems_of_picture(data: AvsMix, picture: Picture) -> list[Problem]:
     found = _Found()
     found.add_unknown(picture.image, picture.classes, data)
     size = found.size_of(picture.image, lambda p: picture_of(p).shape[:2], None, picture.image)
-    known = {*data.class_index.values(), VOID}
-
-    def read_mask(path: Path) -> tuple[int, ...]:
-        indices = index_labels_of(path, VOID)
-        strange = set(np.unique(indices).tolist()) - known
-        if strange:
-            raise DataError(f"mask {path} holds {min(strange)}, which classes.csv does not name")
-        return indices.shape
-
-    found.size_of(picture.mask, read_mask, size, picture.image)
+    found.size_of(picture.mask, lambda p: data.indices(p).shape, size, picture.image)
     return found.problems
 
 
@@ -149,6 +142,16 @@ def _problems_of_sound(data: AvsMix, sound: Sound) -> list[Problem]:
         return samples.shape
 
     found.size_of(sound.audio, read, None, sound.audio)
+    return found.problems
+
+
+def _problems_of_pair(data: AvsMix, pair: Pair, listed: Set[Path]) -> list[Problem]:
+    """Return what is wrong with a pair, but for files that tables list: those are read anyway."""
+    found = _Found()
+    found.add_unknown(pair.image, pair.sounding, data)
+    for path in (pair.image, pair.mask, *pair.audio):
+        if path not in listed and not path.is_file():
+            found.problems.append(Problem(path, f"pair {pair.pair_id}: {path} is missing"))
     return found.problems
 
 

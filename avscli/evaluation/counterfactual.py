@@ -13,7 +13,7 @@ from avscli.errors import DataError
 from avscli.evaluation.frames import LabelledFrame, read_pair
 from avscli.evaluation.rows import ClipRow, ratio
 from avscli.evaluation.scoring import judge
-from avscli.media.stills import read_indices, read_picture, read_waveform, resize_picture
+from avscli.media.stills import read_picture, read_waveform, resize_picture
 from avscli.metrics.bootstrap import difference_interval
 from avscli.metrics.overlap import Overlap
 
@@ -248,7 +248,7 @@ def _only_from(sounds: Sequence[Sound], here: Picture, there: Picture) -> list[S
 def _half(data: AvsMix, picture: Picture) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return a picture [h, 160, 3] and its target [h, 160] at half of a frame's width."""
     image = read_picture(picture.image)
-    target = data.target(read_indices(picture.mask), picture.classes)
+    target = data.target(data.indices(picture.mask), picture.classes)
     height, width = target.shape
     size_hw = (max(1, round(height * HALF_WIDTH / width)), HALF_WIDTH)
     rows = (np.arange(size_hw[0]) + 0.5) * height / size_hw[0]

@@ -91,12 +91,18 @@ def _avsmix(options: EvalDataOptions, root: Path) -> DataSet:
     data = AvsMix.open(root)
     table = root / (options.pairs or f"pairs_{split}.csv")
     pairs = data.pairs_in(table)[: options.limit]
+    if not pairs:
+        raise DataError(f"{table} has no pair")
     for pair in pairs:
+        if unknown := pair.sounding - data.class_index.keys():
+            told = f"sounding_classes has {min(unknown)!r}, classes.csv has not"
+            raise DataError(f"{table}, pair {pair.pair_id}: {told}")
         for path in (pair.image, pair.mask, *pair.audio):
             if not path.is_file():
-                raise DataError(f"{table.name}, pair {pair.pair_id}: {path} is missing")
+                raise DataError(f"{table}, pair {pair.pair_id}: {path} is missing")
     return DataSet(
-        facts={"kind": "avsmix", "split": split, "pairs": table.name, "truth": "masks by class"},
+        facts={"kind": "avsmix", "split": split, "pairs": table.name, "truth": "masks by class"}
+        | _limited(options),
         num_samples=len(pairs),
         samples=lambda: (read_pair(data, pair) for pair in pairs),
         altered=partial(_altered_pairs, data, split, pairs),
@@ -104,6 +110,11 @@ def _avsmix(options: EvalDataOptions, root: Path) -> DataSet:
             side_by_side, data, split, count=min(NUM_COUPLES, options.limit or NUM_COUPLES)
         ),
     )
+
+
+def _limited(options: EvalDataOptions) -> dict[str, object]:
+    """Return what says that only the first samples were taken, if so."""
+    return {} if options.limit is None else {"limit": options.limit}
 
 
 def _altered_pairs(
@@ -115,7 +126,7 @@ def _altered_pairs(
 
 def _scenes(count: int) -> DataSet:
     return DataSet(
-        facts={"kind": "scenes", "split": "test seeds", "truth": "drawn"},
+        facts={"kind": "scenes", "split": "test seeds", "truth": "drawn", "limit": count},
         num_samples=count,
         samples=partial(scene_frames, count),
         altered=partial(_altered_scenes, count),
@@ -155,7 +166,8 @@ def _avsbench(options: EvalDataOptions, root: Path) -> DataSet:
             "truth": files[0].labels[0].parent.name
             if is_semantic and files[0].labels[0]
             else "gt_masks",
-        },
+        }
+        | _limited(options),
         num_samples=len(files),
         samples=samples,
         altered=lambda: _altered_clips(samples()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from avscli.outputs.strip import strip_jpeg
@@ -37,9 +37,19 @@ class Gallery:
         self._heap: list[WorstClip] = []
 
     def add(self, clip: JudgedClip, mean_iou: float | None) -> None:
-        """Look at a clip, or the first part of one; those in which nothing sounds do not count."""
-        if mean_iou is None or any(kept.clip_id == clip.clip_id for kept in self._heap):
+        """Look at a clip, or the next part of one; those in which nothing sounds do not count.
+
+        Args:
+            clip: its first frames are shown.
+            mean_iou: of all its parts up to this one.
+        """
+        if mean_iou is None:
             return
+        for place, kept in enumerate(self._heap):
+            if kept.clip_id == clip.clip_id:
+                self._heap[place] = replace(kept, minus_iou=-mean_iou)
+                heapq.heapify(self._heap)
+                return
         if len(self._heap) == NUM_WORST and -mean_iou <= self._heap[0].minus_iou:
             return
         steps = clip.labelled.nonzero()[0][:MOST_FRAMES]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -13,10 +15,11 @@ from avscli.evaluation.clips import VOID, JudgedClip, clip_of_masks
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from avscli.evaluation.mask_files import StoredClip, StoredFrame
+    from avscli.evaluation.stored import StoredClip, StoredFrame
     from avscli.masks import LabelMap
 
 FRAMES_AT_ONCE = 10  # as many as an AVSBench clip has at most; longer clips come in parts
+_VIDEO_SUFFIX = re.compile(r"\.[0-9A-Za-z]{2,4}$")  # a run is called clip.mp4, its masks clip
 
 
 class ClipPair(NamedTuple):
@@ -29,26 +32,33 @@ class ClipPair(NamedTuple):
 def pair_clips(predicted: Sequence[StoredClip], true: Sequence[StoredClip]) -> list[ClipPair]:
     """Find the predictions of every clip that has truth.
 
-    A single clip on each side is a pair whatever the names.
+    A single clip on each side is a pair whatever the names. The suffix of a video is no part of a
+    name, unless only that tells two clips apart.
 
     Raises:
         DataError: clips of one side are missing on the other, or bear one name.
     """
     if len(predicted) == len(true) == 1:
         return [ClipPair(predicted[0], true[0])]
-    by_id = {clip.clip_id: clip for clip in predicted}
-    if len(by_id) < len(predicted):
-        raise DataError("two clips of the predictions have the same name")
-    missing = [clip.clip_id for clip in true if clip.clip_id not in by_id]
+    names, wanted = ([clip.clip_id for clip in side] for side in (predicted, true))
+    bare = [[_VIDEO_SUFFIX.sub("", name) for name in side] for side in (names, wanted)]
+    if all(len(set(side)) == len(side) for side in bare):
+        names, wanted = bare
+    for side, told in ((names, "predictions"), (wanted, "truth")):
+        name, count = Counter(side).most_common(1)[0]
+        if count > 1:
+            raise DataError(f"{count} clips of the {told} are called {name!r}")
+    missing = [name for name in wanted if name not in set(names)]
     if missing:
         raise DataError(
             f"no predictions for {_told(missing)} of the truth's clips",
-            hint=f"the predictions' clips are {_told(list(by_id))}",
+            hint=f"the predictions' clips are {_told(names)}",
         )
-    extra = sorted(by_id.keys() - {clip.clip_id for clip in true})
+    extra = sorted(set(names) - set(wanted))
     if extra:
         raise DataError(f"no truth for {_told(extra)} of the predicted clips")
-    return [ClipPair(by_id[clip.clip_id], clip) for clip in true]
+    by_name = dict(zip(names, predicted, strict=True))
+    return [ClipPair(by_name[name], clip) for name, clip in zip(wanted, true, strict=True)]
 
 
 def check_pairs(pairs: Sequence[ClipPair], tolerance_seconds: float) -> int:
@@ -84,11 +94,11 @@ def _judged(
     targets: list[LabelMap] = []
     for predicted, true in matched:
         target, label = true.read(), predicted.read()
-        if target.size == 0:  # a journal frame without masks, see mask_files
-            target = np.zeros_like(label)
+        if target.size == 0:  # nothing marked in a whole journal, see `StoredFrame.read`
+            target = np.zeros(label.shape if label.size else (1, 1), np.uint8)
         if label.size == 0:
             label = np.zeros_like(target)
-        reference = targets[0] if targets and targets[0].size else target
+        reference = targets[0] if targets else target
         for name, other in ((true.name, target), (predicted.name, label)):
             if other.shape != reference.shape:
                 raise DataError(
@@ -112,6 +122,8 @@ def _judged(
 def _matched(pair: ClipPair, tolerance_seconds: float) -> list[tuple[StoredFrame, StoredFrame]]:
     """Return (predicted, true) for every frame that has truth."""
     predicted, true = pair.predicted.frames(), pair.true.frames()
+    for frames in (predicted, true):
+        _require_unlike(frames)
     by_time = all(frame.seconds is not None for frame in (*predicted, *true))
     if by_time:
         matched = _by_time(predicted, true, tolerance_seconds)
@@ -122,6 +134,14 @@ def _matched(pair: ClipPair, tolerance_seconds: float) -> list[tuple[StoredFrame
         extra = next(frame.name for frame in predicted if frame.name not in used)
         raise DataError(f"{extra} has no truth: an extra frame of clip {pair.true.clip_id}")
     return matched
+
+
+def _require_unlike(frames: Sequence[StoredFrame]) -> None:
+    numbered: dict[int, StoredFrame] = {}
+    for frame in frames:
+        other = numbered.setdefault(frame.index, frame)
+        if other is not frame:
+            raise DataError(f"{other.name} and {frame.name} are both frame {frame.index}")
 
 
 def _by_index(

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from avscli.evaluation.clips import JudgedClip, JudgedFrame
 
 Json = dict[str, object]
+# Told with every result; docs/evaluation.md says what each does.
+AVS_SOURCE = "docs/evaluation.md, batch-invariant"
+AVSBENCH_SOURCE = "Zhou et al., ECCV 2022, as published"
+AVSS_SOURCE = "Zhou et al., IJCV 2024, as published"
 
 
 class ScoringProtocol(Protocol):
@@ -88,6 +92,7 @@ class AvsProtocol:
         curve = self._curve / max(1, num_sounding)
         best = int(curve.argmax())
         return {
+            "source": AVS_SOURCE,
             "num_clips": len(self.rows),
             "num_frames": len(self._truth),
             "num_sounding_frames": num_sounding,
@@ -111,11 +116,11 @@ class AvsProtocol:
         return {"value": of_rows.value, "interval": interval(of_rows)}
 
     def _per_class(self) -> Json:
-        if self._num_classes == 2:
-            return {}
         classes = self._confusion.classes()
-        return {
-            "dataset_mean_iou": mean_of_known([c.iou for c in classes]),
+        told: Json = {"dataset_mean_iou": mean_of_known([c.iou for c in classes])}
+        if self._num_classes == 2:  # the foreground's own numbers are among the scores
+            return told
+        return told | {
             "dataset_mean_iou_without_background": mean_of_known([c.iou for c in classes[1:]]),
             "mean_false_discovery_rate": mean_of_known(
                 [c.false_discovery_rate for c in classes[1:]]
@@ -137,41 +142,39 @@ class AvsBenchProtocol:
 
     def __init__(self, clips_per_batch: int = 1) -> None:
         self._size = clips_per_batch
-        self._waiting: list[JudgedClip] = []
+        self._batch, self._num_clips = avsbench.BatchSums(), 0
         self._j: list[float] = []
         self._f: list[float] = []
 
     def add(self, clip: JudgedClip) -> None:
-        """Add one clip; its unlabelled steps are left out."""
-        self._waiting.append(clip)
-        if len(self._waiting) == self._size:
-            self._score_batch()
+        """Add one clip, or the next part of the last one; unlabelled steps are left out."""
+        if not clip.continues:
+            if self._num_clips == self._size:
+                self._end_batch()
+            self._num_clips += 1
+        for frame in clip.frames():
+            probability = torch.sigmoid(torch.from_numpy(frame.logits))[None]
+            truth = (frame.target > 0) & (frame.target != VOID)  # nothing published is void
+            target = torch.from_numpy(truth)[None]
+            self._batch.add_ious(probability, target)
+            self._batch.add_curves(probability, target)
 
     def result(self) -> Json:
         """Return the means over batches, the last one possibly smaller."""
-        if self._waiting:
-            self._score_batch()
+        self._end_batch()
         return {
+            "source": AVSBENCH_SOURCE,
             "clips_per_batch": self._size,
             "num_batches": len(self._j),
             "j": float(np.mean(self._j)) if self._j else None,
             "f": float(np.mean(self._f)) if self._f else None,
         }
 
-    def _score_batch(self) -> None:
-        frames = [frame for clip in self._waiting for frame in clip.frames()]
-        self._waiting.clear()
-        if not frames:
-            return
-        by_size: dict[tuple[int, ...], list[JudgedFrame]] = defaultdict(list)
-        for frame in frames:
-            by_size[frame.target.shape].append(frame)
-        for same in by_size.values():  # the published data has one size; others cannot be stacked
-            logits = torch.from_numpy(np.stack([f.logits for f in same]))
-            truth = [((f.target > 0) & (f.target != VOID)).astype(np.float32) for f in same]
-            target = torch.from_numpy(np.stack(truth))
-            self._j.append(avsbench.mask_iou(logits, target))
-            self._f.append(avsbench.f_measure(logits, target))
+    def _end_batch(self) -> None:
+        if self._batch.num_frames:
+            self._j.append(self._batch.mask_iou)
+            self._f.append(self._batch.f_measure)
+        self._batch, self._num_clips = avsbench.BatchSums(), 0
 
 
 class AvssProtocol:
@@ -191,7 +194,8 @@ class AvssProtocol:
 
     def result(self) -> Json:
         """Return the published numbers."""
-        return {"num_frames": len(self._sums.frame_ious)} | asdict(self._sums.scores())
+        facts: Json = {"source": AVSS_SOURCE, "num_frames": len(self._sums.frame_ious)}
+        return facts | asdict(self._sums.scores())
 
 
 def _groups(rows: Sequence[ClipRow], names: Sequence[str | None]) -> Json:

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import json
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -72,11 +73,15 @@ def report_time() -> str:
 
 
 def refuse_existing(folder: Path, *, overwrite: bool) -> None:
-    """Check before any work that the results may be written.
+    """Check before any work that the results may and can be written.
 
     Raises:
-        OutputError: results are there and may not be replaced.
+        OutputError: results are there and may not be replaced, or the folder is not writable.
     """
+    above = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        told = "is not a folder" if not above.is_dir() else "may not be written to"
+        raise OutputError(f"cannot write {folder}: {above} {told}", hint="choose another with -o")
     if not overwrite and (folder / JSON_NAME).exists():
         raise OutputError(
             f"{folder / JSON_NAME} exists already",
@@ -113,7 +118,7 @@ def require_gates(scores: Json, minima: Mapping[str, float | None]) -> None:
         if least is None:
             continue
         value = _value(scores, name)
-        if value is None or value < least:
+        if value is None or not value >= least:
             told = "unknown" if value is None else f"{value:.4f}"
             missed.append(f"{name} is {told}, asked for at least {least}")
     if missed:

@@ -31,7 +31,8 @@ class ClipRow:
     Attributes:
         clip_id, kind, category: as in `JudgedClip`.
         num_sounding, num_quiet: frames in which something visible sounds, or nothing does.
-        iou, f_score, boundary_f: sums over the sounding frames.
+        iou, f_score, f_at_half, boundary_f: sums over the sounding frames; F where the network
+            decides, and at probability 0.5.
         found: sounding frames with any marked pixel.
         alarms: quiet frames with any marked pixel.
         alarm_area: sum over quiet frames of the marked share.
@@ -46,6 +47,7 @@ class ClipRow:
     num_quiet: int = 0
     iou: float = 0.0
     f_score: float = 0.0
+    f_at_half: float = 0.0
     boundary_f: float = 0.0
     found: int = 0
     alarms: int = 0
@@ -64,6 +66,8 @@ class ClipRow:
             mask, truth = (frame.labels > 0) & scored, (frame.target > 0) & scored
             row._add(Overlap.of(mask, truth, scored))
             if truth.any():
+                half = (frame.probability >= 0.5) & scored
+                row.f_at_half += Overlap.of(half, truth, scored).f_score()
                 row.boundary_f += boundary_f(mask, truth)
         return row
 
@@ -99,6 +103,7 @@ _SUMS = tuple(field.name for field in fields(ClipRow))[3:]
 _RATIOS: dict[str, tuple[tuple[str, ...], tuple[str, ...], float]] = {
     "mean_iou": (("iou",), ("num_sounding",), 1.0),
     "f_score": (("f_score",), ("num_sounding",), 1.0),
+    "f_at_half": (("f_at_half",), ("num_sounding",), 1.0),
     "boundary_f": (("boundary_f",), ("num_sounding",), 1.0),
     "j_and_boundary_f": (("iou", "boundary_f"), ("num_sounding",), 0.5),
     "dataset_iou": (("hit",), ("hit", "false", "missed"), 1.0),

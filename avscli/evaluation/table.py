@@ -14,6 +14,7 @@ COLUMNS = ("protocol", "score", "value", "95 % interval")
 _LABELS = {
     "mean_iou": "J: mean IoU where something sounds",
     "f_score": "F (β² = 0.3) at the threshold",
+    "f_at_half": "F (β² = 0.3) at 0.5",
     "boundary_f": "boundary F",
     "j_and_boundary_f": "mean of J and boundary F",
     "dataset_iou": "IoU over all pixels of the set",
@@ -29,7 +30,7 @@ _PLAIN = {
     "detection_auc": "told to sound: area under ROC",
     "expected_calibration_error": "calibration error of pixels",
     "frame_calibration_error": "calibration error of frames",
-    "dataset_mean_iou": "mean IoU of classes over the set",
+    "dataset_mean_iou": "mean IoU of classes, background too",
     "mean_false_discovery_rate": "mean false discovery rate of classes",
 }
 
@@ -63,6 +64,7 @@ def between(interval: object) -> str:
 def _ours(result: Json) -> Iterator[tuple[str, str, str, str]]:
     scores = result["scores"]
     assert isinstance(scores, dict)
+    yield "avs", f"source: {result['source']}", "", ""
     for name, label in _LABELS.items():
         yield "avs", label, number(scores[name]["value"]), between(scores[name]["interval"])
     for name, label in _PLAIN.items():
@@ -82,8 +84,10 @@ def _ours(result: Json) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _published(name: str, result: Json) -> Iterator[tuple[str, str, str, str]]:
+    yield name, f"source: {result['source']}", "", ""
     for score, value in result.items():
-        yield name, score.replace("_", " "), number(value), ""
+        if score != "source":
+            yield name, score.replace("_", " "), number(value), ""
 
 
 def _changed(change: str, told: Json) -> Iterator[tuple[str, str, str, str]]:

@@ -40,10 +40,12 @@ class ThresholdCounts:
 
     def f_scores(self, beta_squared: float = BETA_SQUARED) -> NDArray[np.float64]:
         """Return [255] the F-score at each threshold, 0 where nothing is hit."""
-        both = beta_squared * self.true + self.marked
+        hit = (1.0 + beta_squared) * self.hits
+        # Summed so that a perfect mask scores 1 exactly.
+        total = hit + beta_squared * (self.true - self.hits) + (self.marked - self.hits)
         with np.errstate(invalid="ignore"):  # nothing true and nothing marked
-            scores = (1.0 + beta_squared) * self.hits / both
-        return np.nan_to_num(scores, nan=0.0)
+            scores: NDArray[np.float64] = np.nan_to_num(hit / total, nan=0.0)
+        return scores
 
 
 def last_thresholds(probability: NDArray[np.float32]) -> NDArray[np.uint8]:

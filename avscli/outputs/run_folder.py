@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,9 @@ from avscli.outputs.run_record import RUN_RECORD_NAME
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
+
+
+_TRIES_TO_MAKE = 10
 
 
 class RunFolder:
@@ -60,7 +64,7 @@ class RunFolder:
         try:
             with output_errors(self.partial):
                 self._made = [folder for folder in self.partial.parents if not folder.exists()]
-                self.partial.mkdir(parents=True, exist_ok=True)
+                _make(self.partial)
                 self._lock = _locked(self.partial)
                 _clear(self.partial)
         except BaseException:
@@ -151,7 +155,7 @@ class RunFolder:
             self._lock = None
 
 
-def clear_partial(output_root: Path, name: str) -> None:
+def clear_partial(output_root: Path, name: str, *, patience_seconds: float = 0.0) -> None:
     """Remove what a killed run has half written, and its output root if that is empty then.
 
     What another run is writing stays.
@@ -159,10 +163,11 @@ def clear_partial(output_root: Path, name: str) -> None:
     Args:
         output_root: of the killed run.
         name: of its source.
+        patience_seconds: how long the killed run may take to end.
     """
     partial = output_root / f"{name}.partial"
     with suppress(FileNotFoundError, OutputError):
-        lock = _locked(partial)
+        lock = _locked(partial, patience_seconds)
         shutil.rmtree(partial, ignore_errors=True)
         if lock is not None:
             os.close(lock)
@@ -170,7 +175,7 @@ def clear_partial(output_root: Path, name: str) -> None:
         output_root.rmdir()
 
 
-def _locked(folder: Path) -> int | None:
+def _locked(folder: Path, patience_seconds: float = 0.0) -> int | None:
     """Hold the folder until the descriptor is closed or the process ends, however it ends.
 
     Raises:
@@ -181,15 +186,28 @@ def _locked(folder: Path) -> int | None:
     import fcntl
 
     descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as err:
-        os.close(descriptor)
-        raise OutputError(
-            f"another run is writing {folder}",
-            hint="wait for it to end, or choose another folder with -o",
-        ) from err
-    return descriptor
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as err:
+            if time.monotonic() < deadline:
+                time.sleep(0.05)
+                continue
+            os.close(descriptor)
+            raise OutputError(
+                f"another run is writing {folder}",
+                hint="wait for it to end, or choose another folder with -o",
+            ) from err
+        return descriptor
+
+
+def _make(folder: Path) -> None:
+    """Make a folder and those above it, though other runs remove theirs when nothing is in them."""
+    for _ in range(_TRIES_TO_MAKE - 1):
+        with suppress(FileNotFoundError):
+            return folder.mkdir(parents=True, exist_ok=True)
+    return folder.mkdir(parents=True, exist_ok=True)
 
 
 def _sync(folder: Path) -> None:

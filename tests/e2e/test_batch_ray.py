@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from tests.e2e.batches import (
     require_whole,
     result_folders,
     start_batch,
+    statuses,
     times_finished,
 )
 from tests.e2e.test_process import PATIENCE_SECONDS, wait_until
@@ -31,19 +34,36 @@ import os, sys
 from ray.cluster_utils import Cluster
 cluster = Cluster(
     initialize_head=True,
-    head_node_args={"num_cpus": 1, "include_dashboard": False, "object_store_memory": 100 << 20},
+    head_node_args={
+        "num_cpus": 1, "include_dashboard": False, "object_store_memory": 100 << 20,
+        "_system_config": {"health_check_period_ms": 500, "health_check_failure_threshold": 2},
+    },
 )
-cluster.add_node(num_cpus=1, object_store_memory=100 << 20)
+second = cluster.add_node(num_cpus=1, object_store_memory=100 << 20)
 cluster.wait_for_nodes()
 print(cluster.address, flush=True)
-sys.stdin.read()
+for line in sys.stdin:
+    cluster.remove_node(second, allow_graceful=False)
 cluster.shutdown()
 """
 
 
+@dataclass(frozen=True)
+class TwoNodes:
+    """A cluster of two nodes with a CPU each."""
+
+    address: str
+    process: subprocess.Popen[str]
+
+    def lose_one(self) -> None:
+        """Let the second node die, for good."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("lose one\n")
+        self.process.stdin.flush()
+
+
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Start a cluster of two nodes with a CPU each, and return its address."""
+def cluster() -> Iterator[TwoNodes]:
     pytest.importorskip("ray", reason="needs avscli[ray]")
     # Ray makes sockets there, whose names may not be longer than about 100 characters.
     environment = {**os.environ, "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
@@ -55,8 +75,13 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         assert process.stdout is not None
         line = process.stdout.readline().strip()
         assert line, "the cluster did not start"
-        yield line
+        yield TwoNodes(line, process)
         process.communicate("", timeout=PATIENCE_SECONDS)
+
+
+@pytest.fixture
+def address(cluster: TwoNodes) -> str:
+    return cluster.address
 
 
 @pytest.fixture(scope="module")
@@ -69,16 +94,30 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(clips: Path, weights: Path, address: str, tmp_path: Path) -> Callable[..., str]:
     """Return a function that runs a batch to its end and returns what it told."""
 
-    def call(*options: object, engine: str = "ray", code: int = 0) -> str:
+    def call(
+        *options: object,
+        engine: str = "ray",
+        code: int = 0,
+        source: Path = clips,
+        env: dict[str, str] | None = None,
+    ) -> str:
         where = ("--engine", "ray", "--ray-address", address) if engine == "ray" else ()
-        common = (clips, "-o", tmp_path / "out", "-w", weights, "--fps", 4, *where)
-        with start_batch(*common, *options) as process:
+        common = (source, "-o", tmp_path / "out", "-w", weights, "--fps", 4, *where)
+        with start_batch(*common, *options, env=env) as process:
             out, err = process.communicate(timeout=PATIENCE_SECONDS)
         assert process.returncode == code, err
         assert "Traceback" not in err
         return out + err
 
     return call
+
+
+def with_path(folder: Path) -> dict[str, str]:
+    """Return an environment in which Python looks for modules in a folder first."""
+    return {
+        **os.environ,
+        "PYTHONPATH": f"{folder}{os.pathsep}" + os.environ.get("PYTHONPATH", ""),
+    }
 
 
 def actors() -> set[int]:
@@ -148,16 +187,77 @@ def test_a_cluster_that_is_not_there_is_said(run: Callable[..., str], tmp_path: 
     assert "cannot join the Ray cluster at 127.0.0.1:1" in told
 
 
+def test_a_cluster_of_another_version_is_said(run: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import ray\nray.__version__ = '0.0.1'\n")
+    told = run(env=with_path(tmp_path), code=6)
+    assert "cannot join the Ray cluster" in told
+    assert "0.0.1" in told
+
+
+def test_a_file_that_takes_too_long_is_given_up_and_leaves_nothing(
+    run: Callable[..., str], tmp_path: Path
+) -> None:
+    source = make_clips(tmp_path / "long", ["long.mp4"], seconds=240)
+    run("--timeout", 1, "--fps", "native", source=source, code=8)
+    assert statuses(tmp_path / "out") == {"long.mp4": "timed_out"}
+    assert result_folders(tmp_path / "out") == set()
+
+
 def test_without_the_package_the_way_to_it_is_said(
     clips: Path, weights: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "ray.py").write_text("raise ImportError('no ray')")
-    environment = {
-        **os.environ,
-        "PYTHONPATH": f"{tmp_path}{os.pathsep}" + os.environ.get("PYTHONPATH", ""),
-    }
     command = (clips, "-o", tmp_path / "out", "-w", weights, "--engine", "ray")
-    with start_batch(*command, env=environment) as process:
+    with start_batch(*command, env=with_path(tmp_path)) as process:
         _out, err = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 10
     assert 'pip install "avscli[ray]"' in err
+
+
+# --- the last tests, since they cost the cluster a node -------------------------------------------
+
+
+def test_a_node_that_dies_loses_nothing(
+    cluster: TwoNodes, clips: Path, weights: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    where = ("--engine", "ray", "--ray-address", cluster.address, "--json")
+    with start_batch(clips, "-o", output, "-w", weights, "--fps", 4, *where) as process:
+        wait_until(lambda: len(list(output.rglob("*.partial"))) == 2 or process.poll() is not None)
+        cluster.lose_one()
+        out, err = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 0, err
+    assert [event for event in map(json.loads, out.splitlines()) if event["event"] == "repeated"]
+    assert set(times_finished(output).values()) == {1}
+    assert len(result_folders(output)) == NUM_FILES
+    require_whole(output)
+
+
+@contextmanager
+def blind_node(address: str, hidden: Path) -> Iterator[None]:
+    """Let a node join that sees an empty folder where the others see a full one."""
+    script = 'mount -t tmpfs tmpfs "$1" && exec "$2" start --address "$3" --num-cpus 1 --block'
+    ray = Path(sys.executable).with_name("ray")
+    command = ["unshare", "--mount", "sh", "-c", script, "sh", hidden, ray, address]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        if not any("--block" in line for line in process.stdout):
+            pytest.skip("hiding a folder from a node needs root on Linux")
+        try:
+            yield
+        finally:
+            process.terminate()
+
+
+def test_a_node_that_does_not_see_the_storage_is_named(
+    clips: Path, address: str, run: Callable[..., str], tmp_path: Path
+) -> None:
+    hidden = tmp_path / "hidden"
+    (hidden / "in").mkdir(parents=True)
+    (hidden / "in" / "a.mp4").write_bytes((clips / "a" / "0.mp4").read_bytes())
+    with blind_node(address, hidden):
+        told = run(source=hidden / "in", code=6)
+        assert f"does not see {hidden}/in/a.mp4" in told
+        told = run("-o", hidden / "out", code=6)
+        assert f"does not see the output folder {hidden}/out" in told
+    assert statuses(hidden / "out") == {}

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.avsbench_copies import write_avss, write_s4
+from tests.avsbench_copies import write_ms3
 from tests.builders import make_video
 from tests.conftest import SHARED, Avs
 from tests.e2e.browser import visit
 from tests.e2e.conftest import Segment
 from tests.miniatures import write_avsmix, write_picture
+from tests.networks_for_tests import TINY_SPEC
 
 SIZE_HW = (24, 32)
 
@@ -88,6 +90,8 @@ def test_two_runs_are_compared(avs: Avs, masks: tuple[Path, Path], tmp_path: Pat
     ("options", "code", "told"),
     [
         ((), 2, "nothing to score"),
+        (("--pred", "a", "--gt", "b", "--root", "c"), 2, "belong to --data"),
+        (("--compare", "a.json", "b.json", "--min-miou", "0.9"), 2, "score anew"),
         (("--pred", "a"), 2, "--pred and --gt"),
         (("--pred", "a", "--gt", "b", "--data", "scenes"), 2, "choose"),
         (("--pred", "a", "--gt", "b", "--protocol", "map"), 2, "avsbench"),
@@ -113,58 +117,6 @@ def test_results_are_not_overwritten_unasked(avs: Avs, masks: tuple[Path, Path],
     assert avs(*call, "--overwrite").code == 0
 
 
-def break_s4(root: Path, kind: str) -> str:
-    """Break a copy of S4; return what the message must name."""
-    mask = next(iter(sorted(root.rglob("gt_masks/**/*_3.png"))))
-    if kind == "missing column":
-        table = root / "s4_meta_data.csv"
-        table.write_text(table.read_text().replace("category", "kind"))
-        return "'category'"
-    if kind == "missing mask":
-        mask.unlink()
-    elif kind == "extra frame":
-        mask = mask.with_name(mask.name.replace("_3", "_6"))
-        write_picture(mask, np.zeros((64, 64), np.uint8))
-    elif kind == "wrong size":
-        write_picture(mask, np.zeros((8, 8), np.uint8))
-    elif kind == "unreadable png":
-        mask.write_bytes(mask.read_bytes()[:50])
-    elif kind == "values off":
-        write_picture(mask, np.full((64, 64), 7, np.uint8))
-    return mask.name
-
-
-@pytest.mark.parametrize(
-    "kind",
-    ["missing column", "missing mask", "extra frame", "wrong size", "unreadable png", "values off"],
-)
-def test_a_broken_copy_is_told_by_file_and_field(avs: Avs, weights: Path, tmp_path: Path, kind):
-    root = write_s4(tmp_path / "s4", clips={"test": 1})
-    named = break_s4(root, kind)
-    done = avs(
-        "eval", "--data", "avsbench-s4", "--root", root, "-w", weights, "-o", tmp_path / "out"
-    )
-    assert done.code == 3, done.err
-    assert named in done.err
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_colour_off_the_palette_is_told_by_file_and_place(
-    avs: Avs, weights: Path, tmp_path: Path
-):
-    root = write_avss(tmp_path / "avss", clips={"test": 1})
-    picture = np.zeros((48, 80, 3), np.uint8)
-    picture[5, 6] = (1, 2, 3)
-    broken = next(iter(sorted(root.rglob("labels_rgb/2.png"))))
-    write_picture(broken, picture)
-    done = avs(
-        "eval", "--data", "avsbench-avss", "--root", root, "-w", weights, "-o", tmp_path / "out"
-    )
-    assert done.code == 3, done.err
-    assert str(broken) in done.err
-    assert "row 5, column 6" in done.err
-
-
 def test_a_run_agrees_with_its_own_coco_file_at_every_analysed_time(
     segment: Segment, avs: Avs, weights: Path, tmp_path: Path
 ):
@@ -179,6 +131,85 @@ def test_a_run_agrees_with_its_own_coco_file_at_every_analysed_time(
     assert ours["num_frames"] == len(json.loads((run / "masks.coco.json").read_text())["images"])
     assert ours["num_sounding_frames"] > 0
     assert ours["scores"]["mean_iou"]["value"] == ours["scores"]["boundary_f"]["value"] == 1.0
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_any_work(avs: Avs, tmp_path: Path):
+    (tmp_path / "file").write_text("here already")
+    done = avs("eval", "--pred", "nowhere", "--gt", "nowhere", "-o", tmp_path / "file" / "out")
+    assert done.code == 7
+    assert "is not a folder" in done.err
+
+
+def test_runs_of_videos_belong_to_masks_without_the_suffix(
+    segment: Segment, avs: Avs, tmp_path: Path
+):
+    for name in ("one", "two"):
+        segment(make_video(tmp_path / f"{name}.mp4", seconds=1, fps=4, size_hw=(64, 96)))
+        for step in range(4):
+            mask = np.zeros((64, 96), np.uint8)
+            write_picture(tmp_path / "gt" / name / f"{step:05d}.png", mask)
+    done = avs(
+        "eval",
+        "--pred",
+        tmp_path / "out",
+        "--gt",
+        tmp_path / "gt",
+        "-o",
+        tmp_path / "eval",
+        "--json",
+    )
+    assert done.code == 0, done.err
+    assert [row["clip_id"] for row in json.loads(done.out)["clips"]] == ["one", "two"]
+
+
+def test_help_names_every_option_with_its_default(avs: Avs, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    text = avs("eval", "--help").out
+    for option in (
+        *("--pred", "--gt", "--data", "--root", "--split", "--pairs", "--limit", "--weights"),
+        *("--device", "--precision", "--threshold", "--protocol", "--protocol-batch", "--classes"),
+        *("--tolerance", "--counterfactual", "--compare", "--output", "--min-miou", "--min-f"),
+        *("--min-boundary-f", "--min-kept-empty", "--overwrite", "--json", "--quiet"),
+    ):
+        assert f"{option} " in text
+    for line in text.splitlines():
+        if line.startswith("│ --") and not line.startswith("│ --help"):
+            assert "[default: " in line, line
+
+
+def test_a_network_is_scored_with_all_that_makes_its_numbers_comparable(
+    avs: Avs, weights: Path, tmp_path: Path
+):
+    root = write_ms3(tmp_path / "ms3", clips={"test": 3})
+    done = avs(
+        "eval", "--data", "avsbench-ms3", "--root", root, "-w", weights, "-o", tmp_path / "out",
+        "--protocol", "avs,avsbench", "--protocol-batch", 2, "--counterfactual", "--limit", 2,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    for told in ("source: Zhou et al.", "clips per batch", "muted", "swapped", "shifted"):
+        assert told in done.out
+    report = json.loads((tmp_path / "out" / "eval.json").read_text())
+    assert report["data"] == {
+        "kind": "avsbench-ms3",
+        "split": "test",
+        "truth": "gt_masks",
+        "limit": 2,
+        "sizes_hw": [[64, 64]],
+    }
+    assert report["checkpoint"] == {
+        "name": weights.stem,
+        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "clip_length": TINY_SPEC.clip_length,
+        "frame_size_hw": list(TINY_SPEC.frame_size_hw),
+    }
+    assert report["options"]["protocol_batch"] == 2
+    assert report["protocols"]["avsbench"]["num_batches"] == 1
+    assert [row["num_sounding"] + row["num_quiet"] for row in report["clips"]] == [5, 5]
+    shifted = report["counterfactual"]["shifted"]
+    assert shifted["num_clips"] == 2
+    assert shifted["mean_iou_change"] == pytest.approx(
+        shifted["mean_iou_after"] - shifted["mean_iou_before"]
+    )
 
 
 @pytest.fixture

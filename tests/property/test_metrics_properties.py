@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 from torchmetrics.functional.classification import (
@@ -149,6 +149,7 @@ def test_every_score_lies_between_zero_and_one_and_within_its_interval(seed):
 
 @FEW
 @given(SEEDS)
+@example(155707682)  # a full frame of 63 pixels: 1.3 · 63 is not 0.3 · 63 + 63
 def test_perfect_masks_score_one_and_none_at_all_score_zero(seed):
     rng = np.random.default_rng(seed)
     targets = blobs(rng, 4).astype(np.uint8)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from avscli.batch.events import (
     JobEnded,
     JobRepeated,
     JobStarted,
+    Looked,
     Planned,
     Stopping,
     Ticked,
@@ -72,6 +74,18 @@ def test_failures_are_told_at_once_and_a_table_ends_it(
     ]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_a_name_that_cannot_be_written_does_not_cost_the_table(
+    monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding, errors="strict"))
+    with console.batch_progress(as_json=False, quiet=False) as watch:
+        watch(ended("bad\udcff.mp4", DONE))
+    sys.stdout.flush()
+    assert b"bad\\udcff.mp4" in written.getvalue()
+
+
 def test_plain_lines_come_every_ten_seconds(
     capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,12 +105,14 @@ def test_plain_lines_come_while_workers_say_nothing(
     now = 0.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     with console.batch_progress(as_json=True, quiet=False) as watch:
+        for now in (9.0, 11.0):
+            watch(Looked(int(now) % 9))
         watch(Planned(3, 2, 1, 180.0, 10, None))
-        for now in (9.9, 10.0, 10.5, 20.0):  # noqa: B007 – the clock reads it
+        for now in (20.9, 21.0, 21.5, 31.0):  # noqa: B007 – the clock reads it
             watch(Ticked())
     out, err = capsys.readouterr()
-    assert err.splitlines() == ["0/3 files"] * 2
-    assert len(out.splitlines()) == 1, "time is no event for programs"
+    assert err.splitlines() == ["looked at 2 files", "0/3 files", "0/3 files"]
+    assert len(out.splitlines()) == 1, "those are no events for programs"
 
 
 def test_a_terminal_gets_bars(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,6 +63,20 @@ def test_the_latest_line_counts_across_shards(tmp_path: Path) -> None:
     assert latest == {"a.mp4": "done", "b.mp4": "crashed"}
 
 
+def test_other_parts_may_write_while_records_are_read(tmp_path: Path) -> None:
+    done, failed = JobResult("done"), JobResult("failed")
+    first = write(tmp_path, ("a.mp4", done), shard=Shard(1, 2))
+    write(tmp_path, ("b.mp4", failed), ("b.mp4", done), ("c.mp4", done), shard=Shard(2, 2))
+    records = latest_records(tmp_path)
+    assert next(records).key == "a.mp4"
+    line = first.read_text().splitlines()[-1].replace("a.mp4", "d.mp4")
+    with first.open("a") as file:
+        file.write(f"{line}\n{line}\n")
+    rest = {r.key: r.result.status for r in records}
+    rest.pop("d.mp4", None)
+    assert rest == {"b.mp4": "done", "c.mp4": "done"}
+
+
 @pytest.mark.parametrize(
     "line", ["{}", "[]", "nonsense", '{"v":2,"event":"result"}', '{"v":1,"event":"result"}']
 )

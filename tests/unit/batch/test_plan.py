@@ -54,11 +54,14 @@ class Batch:
         self.inputs, self.output = folder / "in", folder / "out"
         self.work = Work.of(str(weights), SegmentOptions())
         self.inputs.mkdir()
+        self.looked: list[int] = []
 
     def plan(self, batch: BatchOptions = BatchOptions(), work: Work | None = None) -> Plan:  # noqa: B008
         with Prober() as prober:
             sources = find_videos([str(self.inputs)], self.output, batch, prober, lambda _: None)
-            return make_plan(sources, self.output, work or self.work, batch, prober)
+            return make_plan(
+                sources, self.output, work or self.work, batch, prober, looked=self.looked.append
+            )
 
     def finish(self, status: str = "done") -> None:
         """Note that everything planned now has ended so, and put finished folders there."""
@@ -91,6 +94,7 @@ def test_files_are_recognised_by_what_is_in_them(batch: Batch) -> None:
     (batch.inputs / "still").write_bytes(Path("docs/overlay.jpg").read_bytes())
     plan = batch.plan()
     assert reasons(plan) == {"noext": "new", "b.dat": "new", "broken.mp4": "new"}
+    assert batch.looked == [1, 2, 3]
     seconds = {job.key: job.seconds for job, _ in plan.jobs}
     assert seconds["noext"] == pytest.approx(0.3, abs=0.05)
     assert seconds["b.dat"] == pytest.approx(0.3, abs=0.05)
@@ -122,6 +126,25 @@ def test_a_changed_source_is_done_again_over_its_old_results(done: Batch) -> Non
     plan = done.plan()
     assert reasons(plan) == {"a.mp4": "source changed"}
     assert plan.jobs[0][0].overwrite
+
+
+def test_results_of_another_file_of_that_name_are_not_replaced(done: Batch) -> None:
+    monday, done.inputs = done.inputs, done.inputs.with_name("tuesday")
+    done.inputs.mkdir()
+    (done.inputs / "a.mp4").write_text("another film")
+    for resume in ("auto", "off"):
+        with pytest.raises(UsageError, match=r"results of .*in/\./a\.mp4, not of") as refused:
+            done.plan(BatchOptions(resume=resume))
+    assert "--overwrite" in refused.value.hint
+    wanted = Work.of(done.work.weights, SegmentOptions(overwrite=True))
+    assert reasons(done.plan(work=wanted)) == {"a.mp4": "source changed"}
+    (monday / "a.mp4").rename(done.inputs / "a.mp4")
+    assert reasons(done.plan()) == {}, "a file that has moved is the same file"
+    (done.inputs / "a.mp4").rename(monday / "a.mp4")
+    done.inputs.rmdir()
+    done.inputs.symlink_to(monday)
+    (monday / "a.mp4").write_text("a later version")
+    assert reasons(done.plan()) == {"a.mp4": "source changed"}
 
 
 def test_changed_options_are_done_again(done: Batch) -> None:

@@ -10,13 +10,22 @@ from typing import Self
 
 import pytest
 
-from avscli.batch.events import BatchEvent, JobEnded, JobRepeated, JobStarted, Stopping, Ticked
+from avscli.batch.events import (
+    BatchEvent,
+    JobEnded,
+    JobRepeated,
+    JobStarted,
+    Looked,
+    Stopping,
+    Ticked,
+)
 from avscli.batch.executors import Finished, Lost, Started, Update, Work
 from avscli.batch.jobs import Job, JobResult
 from avscli.batch.manifest import Manifest, latest_records
 from avscli.batch.run import _Run
 from avscli.config import BatchOptions, SegmentOptions, Shard
 
+Event = BatchEvent | Looked | Ticked
 LOST = "lost"
 DONE = JobResult("done", 3, 1.0, 1.0)
 NO_MEMORY = JobResult("failed", message="no memory", can_pass=True)
@@ -58,9 +67,7 @@ def run(tmp_path: Path) -> Iterator[Callable[..., _Run]]:
     """Return a function that does jobs of given fates, and tells `watch`."""
     with Manifest(tmp_path, Shard(), lambda _: None) as manifest:
 
-        def call(
-            watch: Callable[[BatchEvent | Ticked], None], batch: BatchOptions, **fates: object
-        ) -> _Run:
+        def call(watch: Callable[[Event], None], batch: BatchOptions, **fates: object) -> _Run:
             work = Work("none", "ab", SegmentOptions())
             running = _Run(manifest, work, batch, watch, lambda _: None, {})
             keys = [f"{name}.mp4" for name in fates]
@@ -93,7 +100,7 @@ def test_a_file_gets_as_many_tries_as_it_deserves(
     status: str,
     num_repeats: int,
 ) -> None:
-    events: list[BatchEvent | Ticked] = []
+    events: list[Event] = []
     run(events.append, BatchOptions(retries=retries), a=list(fate), b=[DONE])
     ended = {e.job.key: e.result.status for e in events if isinstance(e, JobEnded)}
     assert ended == {"a.mp4": status, "b.mp4": "done"}
@@ -107,7 +114,7 @@ def test_ctrl_c_in_the_middle_of_a_line_is_told_after_it(run: Callable[..., _Run
     told: list[type] = []
     is_telling = False
 
-    def watch(event: BatchEvent | Ticked) -> None:
+    def watch(event: Event) -> None:
         nonlocal is_telling
         assert not is_telling, "a line within a line"
         is_telling = True
@@ -125,6 +132,6 @@ def test_ctrl_c_in_the_middle_of_a_line_is_told_after_it(run: Callable[..., _Run
 
 
 def test_time_passes_while_nothing_happens(run: Callable[..., _Run]) -> None:
-    events: list[BatchEvent | Ticked] = []
+    events: list[Event] = []
     run(events.append, BatchOptions(), a=[DONE])
     assert [type(event) for event in events] == [JobStarted, Ticked, JobEnded, Ticked]

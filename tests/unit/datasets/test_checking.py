@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,7 +119,7 @@ def test_every_problem_of_a_copy_is_told(tmp_path: Path) -> None:
 def test_a_whole_copy_of_avsmix_has_no_problems(tmp_path: Path) -> None:
     found = check_data("avsmix", write_avsmix(tmp_path), splits=("test",))
     assert found.problems == ()
-    assert found.num_items == {"test": 6 + 9}
+    assert found.num_items == {"test": 6 + 9 + 3 * 6}  # pictures, recordings, pairs
 
 
 def _index(path: Path) -> None:
@@ -145,6 +146,19 @@ def test_one_broken_file_of_avsmix_is_named(
     assert [problem.file for problem in found.problems] == [root / file]
     assert told in found.problems[0].message
     assert str(root / file) in found.problems[0].message
+
+
+def test_a_pair_of_avsmix_is_told_by_its_file_and_class(tmp_path: Path) -> None:
+    root = write_avsmix(tmp_path, num_pictures=1)
+    header, first, *rest = (root / "pairs_test.csv").read_text().splitlines()
+    first = re.sub(r"masks/0\.png(.*),[^,]+$", r"masks/none.png\1,zebra", first)
+    (root / "pairs_test.csv").write_text("\n".join([header, first, *rest]))
+    found = check_data("avsmix", root, splits=("test",))
+    picture, mask = root / "images" / "0.png", root / "masks" / "none.png"
+    assert [(p.file, p.message) for p in found.problems] == [
+        (picture, f"{picture}: its row names the class 'zebra', classes.csv does not"),
+        (mask, f"pair test00000: {mask} is missing"),
+    ]
 
 
 def test_a_class_that_nobody_names_is_told_with_its_file(tmp_path: Path) -> None:

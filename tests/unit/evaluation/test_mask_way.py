@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -149,6 +151,7 @@ def test_every_style_reads_the_same_masks(tmp_path, predicted, true):
     assert {name: told["value"] for name, told in result["scores"].items()} == {
         "mean_iou": 1.0,
         "f_score": 1.0,
+        "f_at_half": 1.0,
         "boundary_f": 1.0,
         "j_and_boundary_f": 1.0,
         "dataset_iou": 1.0,
@@ -160,6 +163,86 @@ def test_every_style_reads_the_same_masks(tmp_path, predicted, true):
         "detection_recall": 1.0,
     }
     assert result["coco"]["ap"] == pytest.approx(1.0)
+
+
+def test_two_runs_are_scored_against_each_other(tmp_path):
+    runs = write_runs(tmp_path)  # beta ends with two frames without a mask, and so without a size
+    pairs = pair_clips(open_masks(runs, 2), open_masks(runs, 2))
+    protocol = AvsProtocol()
+    for clip in judged_masks(pairs, 0.0):
+        assert clip.targets.shape[1:] == SIZE_HW
+        protocol.add(clip)
+    assert protocol.result()["num_frames"] == 2 * len(CLIPS) * STEPS
+    assert protocol.result()["scores"]["mean_iou"]["value"] == 1.0
+
+
+def test_runs_without_any_mask_agree(tmp_path):
+    runs = write_runs(tmp_path)
+    for journal in runs.rglob("frames.jsonl"):
+        emptied = re.sub(r'"anns":\[.*\]', '"anns":[]', journal.read_text())
+        journal.write_text(emptied)
+    protocol = AvsProtocol()
+    for clip in judged_masks(pair_clips(open_masks(runs, 2), open_masks(runs, 2)), 0.0):
+        protocol.add(clip)
+    assert protocol.result()["scores"]["kept_empty"]["value"] == 1.0
+
+
+def test_runs_are_found_below_folders_and_without_the_unfinished(tmp_path):
+    write_runs(tmp_path / "day")
+    (tmp_path / "day" / "beta").rename(tmp_path / "beta.mp4")
+    shutil.copytree(tmp_path / "beta.mp4", tmp_path / "gamma.mp4.partial")
+    assert [clip.clip_id for clip in open_masks(tmp_path, 2)] == ["beta.mp4", "alpha"]
+    assert scores_of(tmp_path, write_avsbench(tmp_path / "true"), 0.1)["num_clips"] == 2
+
+
+def test_labels_that_are_there_in_colour_and_as_indices_are_one_clip(tmp_path):
+    write_coloured(tmp_path)
+    for folder in list(tmp_path.rglob("labels_rgb")):
+        shutil.copytree(folder, folder.with_name("labels_semantic"))
+    assert sorted(clip.clip_id for clip in open_masks(tmp_path, 2)) == list(CLIPS)
+
+
+@pytest.mark.parametrize("joint", ["/", "_"])
+def test_images_of_a_coco_file_without_videos_belong_to_the_clip_they_are_named_after(
+    tmp_path, joint
+):
+    path = write_coco(tmp_path / "masks.json")
+    told = json.loads(path.read_text())
+    del told["videos"]
+    for image in told["images"]:
+        image["file_name"] = image["file_name"].replace("_", joint)
+        del image["time"]
+    path.write_text(json.dumps(told))
+    assert scores_of(path, path)["scores"]["mean_iou"]["value"] == 1.0
+    assert scores_of(path, write_avsbench(tmp_path / "true"))["num_clips"] == 2
+
+
+def test_two_masks_of_one_frame_are_told(tmp_path):
+    true = write_avsbench(tmp_path / "true")
+    file = true / "violin" / "beta" / "beta_3.png"
+    shutil.copy(file, file.with_name("beta_03.png"))
+    with pytest.raises(DataError, match=r"beta_03\.png and .*beta_3\.png are both frame 3"):
+        scores_of(true, true)
+
+
+def test_crowds_are_void_whatever_comes_later(tmp_path):
+    path = write_coco(tmp_path / "masks.json")
+    told = json.loads(path.read_text())
+    told["annotations"] = [a for a in told["annotations"] for a in (a | {"iscrowd": 1}, a)]
+    path.write_text(json.dumps(told))
+    frame = open_masks(path, 2)[0].frames()[0]
+    assert set(np.unique(frame.read())) == {0, 255}
+
+
+def test_the_surest_mask_of_an_image_tells_how_sure_it_is(tmp_path):
+    path = write_coco(tmp_path / "masks.json")
+    told = json.loads(path.read_text())
+    told["annotations"] = [
+        a | {"score": score} for a in told["annotations"] for score in (0.25, 0.75, 0.5)
+    ]
+    path.write_text(json.dumps(told))
+    scores = [frame.score for clip in open_masks(path, 2) for frame in clip.frames()]
+    assert scores == [0.75] * 9 + [0.0]  # nothing is marked in the last one
 
 
 def break_it(kind: str, root: Path) -> Path:

@@ -1,8 +1,11 @@
 """Protocols against arithmetic done by hand, and against each other."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from torchmetrics.functional.classification import binary_fbeta_score
 
 from avscli.evaluation.clips import JudgedClip, clip_of_masks
 from avscli.evaluation.protocols import AvsBenchProtocol, AvsProtocol, AvssProtocol
@@ -88,6 +91,67 @@ def test_published_scores_are_means_over_batches_of_clips(clips_per_batch):
         f.append(avsbench.f_measure(logits, targets.float()))
     assert protocol.result()["j"] == pytest.approx(np.mean(j))
     assert protocol.result()["f"] == pytest.approx(np.mean(f))
+
+
+def parts_of(clip: JudgedClip, length: int) -> list[JudgedClip]:
+    names = ("labels", "logits", "probability", "targets", "labelled", "scores")
+    return [
+        replace(
+            clip,
+            **{name: getattr(clip, name)[first : first + length] for name in names},
+            continues=first > 0,
+        )
+        for first in range(0, len(clip.labels), length)
+    ]
+
+
+@pytest.mark.parametrize("clips_per_batch", [1, 2])
+def test_a_clip_that_comes_in_parts_is_one_clip_of_its_batch(clips_per_batch):
+    whole, parts = AvsBenchProtocol(clips_per_batch), AvsBenchProtocol(clips_per_batch)
+    for seed in range(5):
+        whole.add(noisy(seed))
+        for part in parts_of(noisy(seed), 2):
+            parts.add(part)
+    assert parts.result() == pytest.approx(whole.result())
+
+
+def test_frames_of_several_sizes_share_a_batch():
+    small, large = (
+        noisy(0),
+        clip("large", (np.ones((20, 30), np.uint8), np.ones((20, 30), np.uint8))),
+    )
+    protocol = AvsBenchProtocol(2)
+    protocol.add(small)
+    protocol.add(large)
+    alone = avsbench.mask_iou(*(torch.from_numpy(getattr(small, n)) for n in ("logits", "targets")))
+    assert protocol.result()["num_batches"] == 1
+    assert protocol.result()["j"] == pytest.approx((3 * alone + 1.0) / 4)
+
+
+def test_f_at_a_half_does_not_follow_the_threshold():
+    protocol = AvsProtocol()
+    strict = replace(noisy(0), labels=np.zeros_like(noisy(0).labels))
+    protocol.add(strict)
+    told = protocol.result()
+    assert told["scores"]["f_score"]["value"] == 0.0
+    expected = [
+        binary_fbeta_score(torch.from_numpy(p), torch.from_numpy(t), beta=0.3**0.5).item()
+        for p, t in zip(strict.probability, strict.targets, strict=True)
+    ]
+    assert told["scores"]["f_at_half"]["value"] == pytest.approx(np.mean(expected))
+    assert told["f_curve"][127] == pytest.approx(np.mean(expected))  # of 255, the one in the middle
+
+
+def test_the_mean_over_classes_of_a_set_counts_the_background(result):
+    hit, false, missed, rest = 40 + 60, 40 + 30, 50, 500 - 220
+    foreground, background = hit / (hit + false + missed), rest / (rest + false + missed)
+    assert result["dataset_mean_iou"] == pytest.approx((foreground + background) / 2)
+
+
+@pytest.mark.parametrize("protocol", [AvsProtocol(), AvsBenchProtocol(), AvssProtocol(3)])
+def test_every_result_names_its_source(protocol):
+    protocol.add(clip("a", (left(4), left(8))))
+    assert protocol.result()["source"]
 
 
 def test_the_published_f_depends_on_the_batch_and_ours_does_not():

@@ -78,6 +78,8 @@ def test_gates_name_every_score_that_is_worse(report):
     require_gates(report.scores, {"mean_iou": 0.1, "f_score": None})
     with pytest.raises(QualityGateError, match=r"mean_iou is 0\.\d+, asked for at least 0\.99"):
         require_gates(report.scores, {"mean_iou": 0.99})
+    with pytest.raises(QualityGateError, match="asked for at least nan"):
+        require_gates(report.scores, {"mean_iou": float("nan")})
     with pytest.raises(QualityGateError, match="kept_empty is unknown"):
         require_gates(report.scores, {"kept_empty": 0.5})
     assert QualityGateError.exit_code == 9
@@ -91,6 +93,19 @@ def test_the_worst_clips_are_kept_and_no_more():
     worst = gallery.worst()
     assert [-clip.minus_iou for clip in worst] == [k / 40 for k in range(NUM_WORST)]
     assert all(clip.jpeg.startswith(b"\xff\xd8") for clip in worst)
+
+
+def test_a_clip_that_comes_in_parts_is_shown_with_its_own_score():
+    gallery = Gallery()
+    masks = np.ones((1, 8, 8), np.uint8)
+    for k in range(NUM_WORST):
+        gallery.add(clip_of_masks(f"clip{k}", masks, masks), 0.5)
+    gallery.add(clip_of_masks("long", masks, masks), 0.1)
+    gallery.add(clip_of_masks("long", masks, masks, continues=True), 0.4)
+    assert (gallery.worst()[0].clip_id, gallery.worst()[0].minus_iou) == ("long", -0.4)
+    gallery.add(clip_of_masks("long", masks, masks, continues=True), 0.9)
+    gallery.add(clip_of_masks("other", masks, masks), 0.6)
+    assert "long" not in {clip.clip_id for clip in gallery.worst()}
 
 
 @pytest.fixture
@@ -144,6 +159,7 @@ def test_what_is_no_report_is_told(two_reports, text, told):
         {"threshold": 1.0},
         {"num_classes": 1},
         {"tolerance_seconds": -0.1},
+        {"tolerance_seconds": float("nan")},
     ],
 )
 def test_options_out_of_range_are_refused(options):

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -105,6 +106,25 @@ def test_a_new_root_stays_when_another_run_has_come_to_use_it(root: Path, source
     run(root, source.with_name("other.mp4"))
     folder.__exit__(RuntimeError, RuntimeError("bug"), None)
     assert names(root) == ["other.mp4"]
+
+
+def test_a_root_that_another_run_removes_in_the_same_moment_is_made_again(
+    root: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that fails removes the folder it has made, if nothing is in it."""
+    mkdir, num_removed = os.mkdir, 0
+
+    def make_and_remove(path: Path, mode: int = 0o777) -> None:
+        nonlocal num_removed
+        mkdir(path, mode)
+        if path == root and num_removed < 3:
+            num_removed += 1
+            root.rmdir()
+
+    monkeypatch.setattr(os, "mkdir", make_and_remove)
+    run(root, source)
+    assert num_removed == 3
+    assert names(root) == ["clip.mp4"]
 
 
 def test_an_existing_run_is_refused_before_any_work(root: Path, source: Path) -> None:
@@ -301,6 +321,17 @@ def test_what_a_killed_run_left_is_cleared_but_not_what_another_writes(tmp_path:
         assert partial.is_dir()
         (partial / "run.json").touch()
     assert (tmp_path / "out" / "a.mp4" / "run.json").exists()
+
+
+def test_a_run_that_is_about_to_end_is_waited_for(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "out", tmp_path / "a.mp4", overwrite=False)
+    folder.__enter__()
+    assert folder._lock is not None
+    end_of_process = Timer(0.3, os.close, [folder._lock])
+    end_of_process.start()
+    clear_partial(tmp_path / "out", "a.mp4", patience_seconds=30)
+    end_of_process.join()
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_older_run_that_a_kill_left_beside_goes_with_the_next_one(tmp_path: Path) -> None:
