@@ -104,8 +104,8 @@ class Child:
 
         Its temporary files and words go with it.
         """
-        if kill:
-            self._process.kill()
+        if kill:  # not through Popen, which reaps it when it has died by itself
+            _kill_group(self.pid)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with suppress(BrokenPipeError):  # what was never read is of no use

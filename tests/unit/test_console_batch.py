@@ -125,8 +125,9 @@ def test_a_terminal_gets_bars(monkeypatch: pytest.MonkeyPatch) -> None:
         terminal.file.flush()
         time.sleep(0.3)  # rich draws ten times a second
         text = screen.getvalue()
-        screen.truncate(0)
         watch(EVENTS[3])
+        time.sleep(0.3)  # what was being drawn is drawn
+        screen.truncate(0)
         time.sleep(0.3)
         later = screen.getvalue()
     assert "a.mp4" in text

@@ -80,6 +80,13 @@ def test_a_crash_is_an_end_with_a_signal_and_last_words(echo: str) -> None:
     assert describe_end(status, "") == "its process was ended by SIGSEGV"
 
 
+def test_a_child_that_died_by_itself_is_ended_like_any_other(echo: str) -> None:
+    child = Child(echo)
+    assert child.ask({"crash": True}, 60) is None
+    wait_for_end(child.pid)
+    assert child.end(kill=True) == -signal.SIGSEGV
+
+
 def test_an_exit_keeps_its_status(echo: str) -> None:
     child = Child(echo)
     assert child.ask({"exit": 3}, 60) is None
