@@ -269,11 +269,13 @@ class SourceAgreement(nn.Module):
             [N, 1, h, w] the logit of the agreement, bounded; [N, K] sound logits.
         """
         sound = self.sound(embedding)
-        shown = picture.float().softmax(dim=1)[:, 1:]
-        heard = sound.detach().float().sigmoid()
-        agreement = torch.einsum("nkhw,nk->nhw", shown, heard)[:, None]
-        bounded = agreement.clamp(_LEAST_AGREEMENT, 1 - _LEAST_AGREEMENT)
-        return bounded.logit(), sound
+        # In half precision the largest agreement would round to 1, and its logit to infinity.
+        with torch.autocast(sound.device.type, enabled=False):
+            shown = picture.float().softmax(dim=1)[:, 1:]
+            heard = sound.detach().float().sigmoid()
+            agreement = torch.einsum("nkhw,nk->nhw", shown, heard)[:, None]
+            bounded = agreement.clamp(_LEAST_AGREEMENT, 1 - _LEAST_AGREEMENT)
+            return bounded.logit(), sound
 
 
 class PictureNaming(nn.Module):

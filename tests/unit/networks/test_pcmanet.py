@@ -1,5 +1,6 @@
 """The corrected variant: what must change its numbers, and what must not."""
 
+import copy
 import dataclasses
 
 import pytest
@@ -54,6 +55,20 @@ def test_a_network_that_names_its_sources_tells_what_picture_and_sound_say(agree
     ]  # fmt: skip
     assert output.sources.picture.shape == (2, 3, 1 + 2, 8, 12)
     assert output.sources.sound.shape == (2, 3, 2)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_sides_that_are_certain_stay_finite_in_half_precision(agreeing, dtype):
+    certain = copy.deepcopy(agreeing)
+    certain.agreement.naming.names.bias.data[1] = certain.agreement.sound.bias.data[0] = 60.0
+    inputs = make_inputs(1, 1)
+    with torch.inference_mode():
+        exact = certain(inputs)
+        with torch.autocast("cpu", dtype):
+            half = certain(inputs)
+    for a, b in zip(half.stage_logits, exact.stage_logits, strict=True):
+        assert a.isfinite().all()
+        assert (a - b).abs().mean() < 0.1 * b.abs().mean()
 
 
 def test_encoding_the_frames_once_for_several_sounds_changes_nothing(agreeing):
