@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from avscli.datatypes import NetworkInput, NetworkOutput
-from avscli.errors import DeviceError
+from avscli.errors import DeviceError, WeightsError
 from avscli.masks import label_map_from_logits, logit_cutoff, mask_iou
 
 if TYPE_CHECKING:
@@ -52,13 +52,14 @@ class Runtime:
         A batch that does not fit is split, and later batches stay that small.
 
         Raises:
-            DeviceError: not even one clip fits.
+            DeviceError: not even one clip fits, or half precision is too coarse.
+            WeightsError: the network gives values that are not numbers.
         """
         num_clips = len(inputs.valid)
         if num_clips > self.batch_clips:
             return self._in_parts(inputs)
         try:
-            return _run(self.network, inputs, self.device, self.precision)
+            return self._checked(_run(self.network, inputs, self.device, self.precision))
         except RuntimeError as err:
             if not _is_out_of_memory(err):
                 raise
@@ -89,6 +90,15 @@ class Runtime:
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
         }
+
+    def _checked(self, output: NetworkOutput) -> NetworkOutput:
+        """Return the output when all of its finest logits are numbers; infinities may be meant."""
+        if not torch.isnan(output.logits).any():
+            return output
+        told = f"the network gives values that are not numbers in {self.precision}"
+        if self.precision == "fp32":
+            raise WeightsError(told, hint="its weights are damaged or not trained for this input")
+        raise DeviceError(told, hint="try --precision fp32")
 
     def _in_parts(self, inputs: NetworkInput) -> NetworkOutput:
         size = self.batch_clips

@@ -8,7 +8,7 @@ import torch
 from avscli import devices
 from avscli.datatypes import NetworkInput
 from avscli.devices import Runtime, choose_device, choose_precision, start
-from avscli.errors import DeviceError, ExitCode
+from avscli.errors import DeviceError, ExitCode, WeightsError
 from tests.networks_for_tests import TINY_SPEC, make_inputs, make_network
 
 
@@ -58,6 +58,19 @@ def test_a_clip_that_does_not_fit_alone_is_a_device_error():
     runtime = Runtime(network, "cpu", "fp32", 4, lambda _message: None)
     with pytest.raises(DeviceError, match="one clip") as caught:
         runtime.forward(make_inputs(4))
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("precision", "kind"), [("fp32", WeightsError), ("bf16", DeviceError)], ids=["fp32", "bf16"]
+)
+def test_logits_that_are_not_numbers_end_the_run_instead_of_becoming_masks(precision, kind):
+    network = make_network()
+    with torch.no_grad():
+        network.heads[0][-1].bias.fill_(torch.nan)
+    runtime = Runtime(network, "cpu", precision, 1, pytest.fail)
+    with pytest.raises(kind, match=f"not numbers in {precision}") as caught:
+        runtime.forward(make_inputs(1))
     assert caught.value.hint
 
 
