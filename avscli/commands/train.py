@@ -26,14 +26,12 @@ def train(
     config: Annotated[
         str, typer.Option("--config", "-c", help="A shipped recipe's name, or a .toml file.")
     ] = "mini",
-    avsmix: Annotated[
-        Path | None, typer.Option(help="Root of a copy of avsmix, for mini; default: scenes only.")
-    ] = None,
     data: Annotated[
         list[str] | None,
         typer.Option(
             metavar="KIND=ROOT",
-            help="Clips to train on: avsbench-s4, -ms3, -avss=ROOT, or scenes=COUNT; repeatable.",
+            help="avsbench-s4, -ms3, -avss=ROOT or scenes=COUNT, repeatable; "
+            "for mini avsmix=ROOT, without it scenes alone.",
         ),
     ] = None,
     start_backbone: Annotated[
@@ -63,31 +61,35 @@ def train(
     """
     from avscli.training.clips.recipe import ClipRecipe, find_recipe
     from avscli.training.clips.run import ClipRun
-    from avscli.training.clips.sources import data_root
+    from avscli.training.clips.sources import AVSMIX, data_root
     from avscli.training.clips.start import StartWeights
 
     recipe = find_recipe(config)
     changes = {"steps": steps, "learning_rate": learning_rate, "seed": seed, "precision": precision}
+    roots = [data_root(text) for text in data or ()]
     start = StartWeights(start_backbone, start_audio, start_weights)
     if isinstance(recipe, ClipRecipe):
-        if avsmix is not None:
-            raise UsageError(f"the recipe {config} trains on clips; give --data, not --avsmix")
-        roots = [data_root(text) for text in data or ()]
         run = ClipRun(output, roots, start, device, resume, quiet)
         changed = recipe.with_overrides(
             backbone=backbone, epochs=epochs, batch_clips=batch, **changes
         )
         _train_clips(changed, run, as_json=as_json)
         return
-    if data or backbone or epochs or device not in ("auto", "cpu"):
+    if backbone or epochs or device not in ("auto", "cpu"):
         raise UsageError(
-            f"the recipe {config} takes --avsmix and --steps on the CPU, "
-            "not --data, --backbone, --epochs or another --device"
+            f"the recipe {config} takes --steps on the CPU, "
+            "not --backbone, --epochs or another --device"
+        )
+    if len(roots) > 1 or any(root.kind != AVSMIX for root in roots):
+        raise UsageError(
+            f"the recipe {config} trains on one copy of avsmix or on scenes alone",
+            hint="--data avsmix=ROOT, or no --data",
         )
     from avscli.training.run import CoupleRun, train_couples
 
     couples = recipe.with_overrides(batch_samples=batch, **changes)
-    couple_run = CoupleRun(output, avsmix, start, resume, quiet)
+    copy = roots[0].root if roots else None
+    couple_run = CoupleRun(output, copy, start, resume, quiet)
     _show(train_couples(couples, couple_run, warn=console.warn), as_json=as_json)
 
 

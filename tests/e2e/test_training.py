@@ -250,6 +250,25 @@ def test_bad_data_is_named_before_anything_is_trained(avs: Avs, tiny: Path, tmp_
     assert not list(run.glob("*"))
 
 
+@pytest.mark.parametrize(
+    ("recipe", "data", "hint"),
+    [
+        ("mini", ["avsbench-s4=copy"], "--data avsmix=ROOT, or no --data"),
+        ("mini", ["avsmix=a", "avsmix=b"], "--data avsmix=ROOT, or no --data"),
+        ("mini", ["avsmix"], "KIND is one of"),
+        ("s4", ["avsmix=copy"], "avsmix is for the recipe mini"),
+    ],
+)
+def test_data_that_a_recipe_does_not_train_on_is_refused(
+    avs: Avs, tmp_path: Path, recipe: str, data: list[str], hint: str
+) -> None:
+    options = [word for one in data for word in ("--data", one)]
+    outcome = avs("train", "-c", recipe, "-o", tmp_path / "run", *options, "-q")
+    assert outcome.code == 2
+    assert hint in outcome.err
+    assert not (tmp_path / "run").exists()
+
+
 def test_bad_data_of_mini_is_named_before_anything_is_trained(avs: Avs, tmp_path: Path) -> None:
     root = write_avsmix(tmp_path / "avsmix")
     for table in (root / "images.csv", root / "audio.csv"):
@@ -258,7 +277,7 @@ def test_bad_data_of_mini_is_named_before_anything_is_trained(avs: Avs, tmp_path
         table.write_text("\n".join([head, *training, rows[-1].replace(",test", ",val")]) + "\n")
     sound = root / "audio" / "bell.wav"
     sound.write_bytes(b"RIFF")
-    outcome = avs("train", "-c", "mini", "--avsmix", root, "-o", tmp_path / "run", "-q")
+    outcome = avs("train", "-c", "mini", "--data", f"avsmix={root}", "-o", tmp_path / "run", "-q")
     assert outcome.code == 3, outcome.err
     assert str(sound) in outcome.err
     assert not list((tmp_path / "run").glob("*"))

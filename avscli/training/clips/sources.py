@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from avscli.datatypes import NetworkSpec
 
+AVSMIX = "avsmix"  # of single pictures: couples train on it, clips do not
 SCENES = "scenes"
 CLIP_KINDS = (*AVSBENCH_KINDS, SCENES)
 _SCENES_PER_VALIDATION_SCENE = 10
@@ -26,7 +27,7 @@ class DataRoot:
     """One ``--data KIND=ROOT``.
 
     Attributes:
-        kind: one of `CLIP_KINDS`.
+        kind: what should be one of `CLIP_KINDS`, or `AVSMIX`.
         root: of the copy; of ``scenes``, the number of scenes that an epoch has.
     """
 
@@ -46,7 +47,8 @@ def data_root(text: str) -> DataRoot:
     kind, _, root = text.partition("=")
     if not kind or not root:
         raise UsageError(
-            f"--data takes KIND=ROOT, not {text!r}", hint=f"KIND is one of {', '.join(CLIP_KINDS)}"
+            f"--data takes KIND=ROOT, not {text!r}",
+            hint=f"KIND is one of {', '.join((*CLIP_KINDS, AVSMIX))}",
         )
     return DataRoot(kind, Path(root))
 
@@ -85,7 +87,9 @@ def open_sources(roots: Sequence[DataRoot], spec: NetworkSpec) -> ClipSources:
     kinds = [root.kind for root in roots]
     for kind in kinds:
         if kind not in CLIP_KINDS:
-            raise UsageError(f"no clips of kind {kind!r}", hint=f"known: {', '.join(CLIP_KINDS)}")
+            known = f"known: {', '.join(CLIP_KINDS)}"
+            hint = f"{known}; {AVSMIX} is for the recipe mini" if kind == AVSMIX else known
+            raise UsageError(f"no clips of kind {kind!r}", hint=hint)
         if kinds.count(kind) > 1:
             raise UsageError(f"--data names {kind} twice", hint="put both into one copy")
         if spec.task == "semantic" and kind != "avsbench-avss":
