@@ -59,7 +59,7 @@ class Runtime:
         if num_clips > self.batch_clips:
             return self._in_parts(inputs)
         try:
-            return self._checked(_run(self.network, inputs, self.device, self.precision))
+            return self._checked(_run(self.network, inputs, self.device, self.precision), inputs)
         except RuntimeError as err:
             if not _is_out_of_memory(err):
                 raise
@@ -91,9 +91,12 @@ class Runtime:
             "torch": torch.__version__,
         }
 
-    def _checked(self, output: NetworkOutput) -> NetworkOutput:
-        """Return the output when all of its finest logits are numbers; infinities may be meant."""
-        if not torch.isnan(output.logits).any():
+    def _checked(self, output: NetworkOutput, inputs: NetworkInput) -> NetworkOutput:
+        """Return the output when the finest logits of all valid steps are numbers.
+
+        Infinities may be meant. Padded steps have nothing to attend to, and any value will do.
+        """
+        if not torch.isnan(output.logits[inputs.valid]).any():
             return output
         told = f"the network gives values that are not numbers in {self.precision}"
         if self.precision == "fp32":

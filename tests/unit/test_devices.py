@@ -74,6 +74,23 @@ def test_logits_that_are_not_numbers_end_the_run_instead_of_becoming_masks(preci
     assert caught.value.hint
 
 
+def test_what_padded_steps_hold_is_nobodys_business():
+    network = make_network()
+    forward = network.forward
+
+    def with_a_padded_step(inputs: NetworkInput):
+        output = forward(inputs)
+        output.logits[:, -1] = torch.nan
+        return output
+
+    network.forward = with_a_padded_step
+    inputs = make_inputs(2)
+    inputs.valid[:, -1] = False
+    logits = Runtime(network, "cpu", "fp32", 2, pytest.fail).forward(inputs).logits
+    assert logits[:, -1].isnan().all()
+    assert not logits[:, :-1].isnan().any()
+
+
 def test_auto_precision_stays_exact_where_golden_masks_would_change():
     assert choose_precision("auto", "cpu", lambda _precision: 0.98) == "fp32"
     assert choose_precision("fp16", "cpu", lambda _precision: 0.0) == "fp16"
