@@ -137,7 +137,7 @@ def test_killed_at_random_moments_everything_is_done_exactly_once(
                     _wait(process, PATIENCE_SECONDS)
                 elif draw.random() < 0.5:
                     kills["parent"] += kill(process.pid)
-                    finish(process, {-signal.SIGKILL})
+                    finish(process, {-signal.SIGKILL, 0})  # 0: it was through just before
                     process = run()
                 elif workers := workers_of(process.pid):
                     kills["worker"] += kill(draw.choice(workers))
