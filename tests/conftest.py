@@ -86,6 +86,14 @@ def avs(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> A
     return call
 
 
+@pytest.fixture
+def heeds_ctrl_c() -> Iterator[None]:
+    """Let tests and their children be interrupted even where a shell has put them in background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def _has_cuda() -> bool:
     import torch
 

@@ -12,7 +12,7 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -153,15 +153,7 @@ def _wait(process: subprocess.Popen[str], seconds: float) -> None:
         process.wait(seconds)
 
 
-@pytest.fixture
-def _heeds_ctrl_c() -> Iterator[None]:
-    """Let children be interrupted even where a shell has put these tests in the background."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("_heeds_ctrl_c")
+@pytest.mark.usefixtures("heeds_ctrl_c")
 def test_ctrl_c_finishes_what_is_in_work(start: Start, reference: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     with start(output, "--workers", 2) as process:
@@ -178,7 +170,7 @@ def test_ctrl_c_finishes_what_is_in_work(start: Start, reference: Path, tmp_path
     require_undisturbed(output, reference)
 
 
-@pytest.mark.usefixtures("_heeds_ctrl_c")
+@pytest.mark.usefixtures("heeds_ctrl_c")
 def test_a_second_ctrl_c_drops_what_is_in_work(start: Start, tmp_path: Path, clips: Path) -> None:
     source = make_clips(tmp_path / "long", ["long.mp4"], seconds=60)
     output = tmp_path / "out"

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -82,15 +81,7 @@ def test_a_full_disk_ends_the_process_with_its_code(
         assert list(disk.iterdir()) == []
 
 
-@pytest.fixture
-def _heeds_ctrl_c() -> Iterator[None]:
-    """Let children be interrupted even where a shell has put these tests in the background."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("_heeds_ctrl_c")
+@pytest.mark.usefixtures("heeds_ctrl_c")
 @pytest.mark.parametrize(
     ("signal_number", "code", "says"),
     [

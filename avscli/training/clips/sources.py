@@ -27,7 +27,7 @@ class DataRoot:
     """One ``--data KIND=ROOT``.
 
     Attributes:
-        kind: what should be one of `CLIP_KINDS`, or `AVSMIX`.
+        kind: as given; who opens it says which ones there are.
         root: of the copy; of ``scenes``, the number of scenes that an epoch has.
     """
 
@@ -87,9 +87,10 @@ def open_sources(roots: Sequence[DataRoot], spec: NetworkSpec) -> ClipSources:
     kinds = [root.kind for root in roots]
     for kind in kinds:
         if kind not in CLIP_KINDS:
-            known = f"known: {', '.join(CLIP_KINDS)}"
-            hint = f"{known}; {AVSMIX} is for the recipe mini" if kind == AVSMIX else known
-            raise UsageError(f"no clips of kind {kind!r}", hint=hint)
+            raise UsageError(
+                f"no clips of kind {kind!r}",
+                hint=f"known: {', '.join(CLIP_KINDS)}; {AVSMIX} is for the recipe mini",
+            )
         if kinds.count(kind) > 1:
             raise UsageError(f"--data names {kind} twice", hint="put both into one copy")
         if spec.task == "semantic" and kind != "avsbench-avss":

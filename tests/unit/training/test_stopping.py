@@ -1,21 +1,12 @@
 import os
 import signal
-from collections.abc import Iterator
 
 import pytest
 
 from avscli.training.stopping import stop_requests
 
 
-@pytest.fixture
-def _heeds_ctrl_c() -> Iterator[None]:
-    """Let this process be interrupted even where a shell has put these tests in the background."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("_heeds_ctrl_c")
+@pytest.mark.usefixtures("heeds_ctrl_c")
 def test_the_first_ctrl_c_asks_and_the_second_one_acts() -> None:
     with stop_requests() as stop:
         assert not stop.is_made
