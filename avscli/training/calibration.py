@@ -96,15 +96,15 @@ def _shift_the_sound(
     agreement: SourceAgreement | None = getattr(runtime.network, "agreement", None)
     if agreement is None:
         return 0.0, [gather(runtime, frame) for frame in frames]
-    trained = agreement.sound.bias.detach().clone()
+    trained = agreement.sound.names.bias.detach().clone()
     found: list[tuple[float, float, list[Evidence]]] = []
     for shift in SOUND_SHIFTS:
-        agreement.sound.bias.data = trained + shift
+        agreement.sound.names.bias.data = trained + shift
         evidence = [gather(runtime, frame) for frame in frames]
         best = max(merit(evidence, 0.0, region_cutoff) for region_cutoff in REGION_LOGITS)
         found.append((best, shift, evidence))
     _, shift, evidence = max(found, key=lambda one: one[0])
-    agreement.sound.bias.data = trained + shift
+    agreement.sound.names.bias.data = trained + shift
     return shift, evidence
 
 

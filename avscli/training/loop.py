@@ -1,7 +1,7 @@
 """The training loop: draw couples, four supervised stages, atomic resumable state.
 
-sound_steps × windows alone ──▶ the audio encoder names sounds and their possible sources
-steps × couples (one picture, two sounds) ──▶ the whole network
+sound_steps × windows alone ──▶ the sound side names sounds and their possible sources
+steps × couples (one picture, two sounds) ──▶ everything else; the sound side rests
 """
 
 from __future__ import annotations
@@ -90,7 +90,9 @@ class Trainer:
         self.num_steps = recipe.sound_steps + recipe.steps
         self.network: PCMANet = build_network(recipe.spec)  # type: ignore[assignment]
         assert self.network.audio_encoder is not None
-        self.tag_head = nn.Linear(int(self.network.audio_encoder.num_features), len(names))  # type: ignore[arg-type]
+        agreement = self.network.agreement
+        told_by = self.network.audio_projection if agreement is None else agreement.sound.names
+        self.tag_head = nn.Linear(told_by.in_features, len(names))
         self.average = {k: v.clone() for k, v in self.network.state_dict().items()}
         self.optimizer = self._optimizer()
         self.step = 0
@@ -228,11 +230,10 @@ class Trainer:
     def _train_step(self, batch: Batch) -> dict[str, float]:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * self._rate(self.step)
-            if group["name"] == "audio" and not self._hears_only(self.step):
-                group["lr"] *= self.recipe.audio_rate_later
         self._rest_early_blocks(
             self.step - self.recipe.sound_steps < self.recipe.resting_share * self.recipe.steps
         )
+        torch.manual_seed(self.recipe.seed * self.num_steps + self.step)  # dropout, resumable
         with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.precision == "bf16"):
             losses = self._losses(batch)
         weights = {"tags": self.recipe.tag_weight}
@@ -248,20 +249,17 @@ class Trainer:
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return the losses of one batch by name, before their weights."""
+        if self._hears_only(self.step):
+            return self._sound_losses(batch)
         network = self.network
         assert network.audio_encoder is not None
-        embedding = network.audio_encoder(batch.log_mel)
-        losses = {"tags": naming_loss(self.tag_head(embedding), batch.tags)}
-        if network.agreement is not None:
-            losses["heard"] = naming_loss(network.agreement.sound(embedding), batch.heard)
-        if self._hears_only(self.step):
-            return losses
+        with torch.no_grad():  # gradients of masks made it forget the names of sounds
+            embedding = network.audio_encoder(batch.log_mel)
+        losses = {}
         # A couple shares its picture, so what no sound has touched is computed once.
         look = network.look(batch.frames)
         valid = torch.ones(len(embedding), 1, dtype=torch.bool)
-        # Names alone train the audio encoder: gradients of masks made it forget them (tag loss
-        # 0.7 at the end of the sound phase, 2 after 400 more steps).
-        output = network.listen(look.repeated(2), embedding.detach()[:, None], valid)
+        output = network.listen(look.repeated(2), embedding[:, None], valid)
         for number, logits in enumerate(output.stage_logits, start=1):
             losses[f"stage{number}"] = stage_loss(
                 logits.flatten(0, 1), batch.target, smoothing_pixels=self.recipe.smoothing_pixels
@@ -269,6 +267,19 @@ class Trainer:
         if look.picture is not None:
             losses["shown"] = picture_loss(look.picture, batch.shown)
         return losses
+
+    def _sound_losses(self, batch: Batch) -> dict[str, Tensor]:
+        network = self.network
+        assert network.audio_encoder is not None
+        embedding = network.audio_encoder(batch.log_mel)
+        if network.agreement is None:
+            return {"tags": naming_loss(self.tag_head(embedding), batch.tags)}
+        sound = network.agreement.sound
+        features = sound.features(embedding)
+        return {
+            "tags": naming_loss(self.tag_head(features), batch.tags),
+            "heard": naming_loss(sound.names(features), batch.heard),
+        }
 
     def _rest_early_blocks(self, resting: bool) -> None:
         if self.recipe.resting_blocks:

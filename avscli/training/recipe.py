@@ -21,14 +21,13 @@ class Recipe:
         name: of the checkpoint to write.
         spec: of the network to train.
         steps, batch_samples: length and width of the run; batch_samples is even (couples).
-        sound_steps, sound_batch_samples: before that, the audio encoder alone learns to name
-            sounds and their possible sources, from windows without pictures.
+        sound_steps, sound_batch_samples: before that, the sound side alone learns to name sounds
+            and their possible sources, from windows without pictures; after that, it rests.
         sample_size_hw: training size in pixels, multiples of 32.
         late_size_hw, late_share: the size in this last share of the steps: small pictures teach
             most for their time, the last steps get used to the size that will be analysed.
         learning_rate: peak for parts that start fresh.
         backbone_learning_rate, audio_learning_rate: peaks for the two encoders.
-        audio_rate_later: share of the audio encoder's peak that it keeps once pictures join.
         resting_blocks, resting_share: the first blocks of a light backbone rest during this
             first share of the steps; they are a third of a step's time and the last to need it.
         warmup_share: share of steps in which the rate rises; it then falls as a cosine.
@@ -56,7 +55,6 @@ class Recipe:
     learning_rate: float
     backbone_learning_rate: float
     audio_learning_rate: float
-    audio_rate_later: float
     resting_blocks: int
     resting_share: float
     warmup_share: float

@@ -100,7 +100,7 @@ def export(trainer: Trainer, data: AvsMix | None, warn: Callable[[str], None]) -
 
     found = calibrate(runtime(), _validation_frames(data))
     if found.sound_shift:
-        trainer.average["agreement.sound.bias"] += found.sound_shift
+        trainer.average["agreement.sound.names.bias"] += found.sound_shift
     info["spec"] = dataclasses.replace(
         recipe.spec,
         temperature=found.temperature,

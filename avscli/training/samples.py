@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 _SOUND_KINDS = ("matching", "mismatching", "ambient", "none")
 STEPS = "footsteps_and_hits"
+_CROWDED_SHARE = 0.35  # of single pictures: where the sound has to choose, and one in nine as drawn
 _STEPS_COUNT = 30  # recordings that this endless sound counts for
 SCENE_NAMES = tuple(f"scene_{kind}" for kind in KINDS)
 
@@ -115,6 +116,8 @@ class AvsMixSamples:
         self.makes[STEPS] = frozenset({"person"})
         self.sound_names = (*recorded, STEPS)
         self.negative = [c for c in recorded if not self.makes[c]]
+        sounding = frozenset().union(*self.makes.values())
+        self.crowded = [p for p in data.pictures("train") if len(p.classes & sounding) > 1]
         # Rare classes are drawn more often than they occur, common ones less: square root.
         names = [n for n in self.pictures if n not in ("background", "other_object")]
         weights = np.sqrt([len(self.pictures[n]) for n in names])
@@ -161,7 +164,7 @@ class AvsMixSamples:
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         h, w = size_hw
         if rng.random() >= self.composites:
-            return random_crop(*_pixels(self._any_picture(rng)), (h, w), rng)
+            return random_crop(*_pixels(self._single_picture(rng)), (h, w), rng)
         beside = rng.random() < 0.6
         split = int(rng.uniform(0.35, 0.65) * (w if beside else h))
         sizes = ((h, split), (h, w - split)) if beside else ((split, w), (h - split, w))
@@ -176,6 +179,11 @@ class AvsMixSamples:
         name = self.class_names[rng.choice(len(self.class_names), p=self.class_weights)]
         group = self.pictures[name]
         return group[rng.integers(len(group))]
+
+    def _single_picture(self, rng: Generator) -> Picture:
+        if self.crowded and rng.random() < _CROWDED_SHARE:
+            return self.crowded[rng.integers(len(self.crowded))]
+        return self._any_picture(rng)
 
     def _choose(
         self,

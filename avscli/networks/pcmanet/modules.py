@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # Pixels whose probability lies strictly outside [1 − this, this] are settled and not queried.
 CONFIDENT_PROBABILITY = 0.99
 _LEAST_AGREEMENT = 1e-3  # its logit, ±6.9, leaves a stage the power to overrule
+_SOUND_FEATURES = 256
+_SOUND_DROPOUT = 0.3
 _LEAST_LENGTH = 1e-12  # of a vector whose direction is asked for, as in `F.normalize`
 
 
@@ -245,7 +247,7 @@ class SourceAgreement(nn.Module):
         self.refining = nn.Sequential(
             *conv_norm_relu(channels, channels, 3), nn.Conv2d(channels, 1 + num_sources, 1)
         )
-        self.sound = nn.Linear(audio_features, num_sources)
+        self.sound = SoundNaming(audio_features, num_sources)
 
     def name(self, maps: list[Tensor], deep: Tensor) -> Tensor:
         """Classify the pixels of pictures.
@@ -303,6 +305,31 @@ class PictureNaming(nn.Module):
         near = F.relu(self.near(deep))
         both = torch.cat((whole.expand_as(near), near), dim=1)
         logits: Tensor = self.names(F.relu(self.joined(both)))
+        return logits
+
+
+class SoundNaming(nn.Module):
+    """Logits of the source classes that could make a sound.
+
+    Args:
+        audio_features: D of the audio embedding.
+        num_sources: K.
+    """
+
+    def __init__(self, audio_features: int, num_sources: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(audio_features, _SOUND_FEATURES)
+        self.dropout = nn.Dropout(_SOUND_DROPOUT)
+        self.names = nn.Linear(_SOUND_FEATURES, num_sources)
+
+    def features(self, embedding: Tensor) -> Tensor:
+        """Map embeddings [N, D] to what the names are told by, [N, 256], non-negative."""
+        features: Tensor = self.dropout(F.relu(self.hidden(embedding)))
+        return features
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """Map embeddings [N, D] to logits [N, K]."""
+        logits: Tensor = self.names(self.features(embedding))
         return logits
 
 

@@ -60,7 +60,7 @@ def test_a_network_that_names_its_sources_tells_what_picture_and_sound_say(agree
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_sides_that_are_certain_stay_finite_in_half_precision(agreeing, dtype):
     certain = copy.deepcopy(agreeing)
-    certain.agreement.naming.names.bias.data[1] = certain.agreement.sound.bias.data[0] = 60.0
+    certain.agreement.naming.names.bias.data[1] = certain.agreement.sound.names.bias.data[0] = 60.0
     inputs = make_inputs(1, 1)
     with torch.inference_mode():
         exact = certain(inputs)

@@ -99,12 +99,13 @@ def test_void_pixels_neither_fill_nor_hit():
 def test_a_sound_side_that_is_too_careful_is_shifted_up():
     network = make_network(NAMING_SPEC)
     runtime = start(network, "cpu", precision="fp32", warn=pytest.fail)
-    trained = network.agreement.sound.bias.detach().clone()
+    trained = network.agreement.sound.names.bias.detach().clone()
     found = calibrate(runtime, scene_frames(2, (64, 64), seeds=VALIDATION_SEEDS))
     assert found.sound_shift in SOUND_SHIFTS
-    torch.testing.assert_close(network.agreement.sound.bias.detach(), trained + found.sound_shift)
+    shifted = network.agreement.sound.names.bias.detach()
+    torch.testing.assert_close(shifted, trained + found.sound_shift)
     again = [gather(runtime, f) for f in scene_frames(2, (64, 64), seeds=VALIDATION_SEEDS)]
     shifted = max(merit(again, 0.0, cutoff) for cutoff in REGION_LOGITS)
-    network.agreement.sound.bias.data = trained
+    network.agreement.sound.names.bias.data = trained
     plain = [gather(runtime, f) for f in scene_frames(2, (64, 64), seeds=VALIDATION_SEEDS)]
     assert shifted >= max(merit(plain, 0.0, cutoff) for cutoff in REGION_LOGITS)

@@ -86,3 +86,17 @@ def test_footsteps_belong_to_people_and_every_sound_has_a_name(source):
     drawn = [s for seed in range(60) for s in source.draw(np.random.default_rng(seed), SIZE)]
     assert frozenset().union(*(s.sounds for s in drawn)) <= set(source.sound_names)
     assert STEPS in frozenset().union(*(s.sounds for s in drawn))
+
+
+@pytest.mark.shared
+@needs_avsmix
+def test_pictures_in_which_the_sound_has_to_choose_come_more_often_than_they_occur(source):
+    sounding = frozenset().union(*source.makes.values())
+    pictures = source.data.pictures("train")
+    occur = np.mean([len(p.classes & sounding) > 1 for p in pictures])
+    assert occur < 0.15
+    single = AvsMixSamples(source.data, SOURCES, composites=0.0, kinds=(1.0, 0.0, 0.0, 0.0))
+    names = [i for i, name in enumerate(SOURCES, start=1) if name in sounding]
+    drawn = [single.draw(np.random.default_rng(seed), SIZE)[0].shown for seed in range(150)]
+    several = np.mean([np.isin(names, shown).sum() > 1 for shown in drawn])
+    assert several > 2 * occur
