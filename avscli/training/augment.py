@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from avscli.datasets.avsmix import VOID, loudest_window
-from avscli.datatypes import WINDOW_SAMPLES
+from avscli.datatypes import SAMPLE_RATE_HZ, WINDOW_SAMPLES
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -95,8 +95,26 @@ def random_window(samples: NDArray[np.float32], rng: Generator) -> NDArray[np.fl
     return scaled
 
 
+def in_a_room(window: NDArray[np.float32], rng: Generator) -> NDArray[np.float32]:
+    """Add the echo of a random room: noise that falls by 60 dB in 0.08 to 0.6 s.
+
+    It sets in 1 to 25 ms after the sound itself, 3 to 18 dB below it.
+    """
+    decay_seconds = rng.uniform(0.08, 0.6)
+    seconds = np.arange(int(SAMPLE_RATE_HZ * rng.uniform(0.05, 0.5))) / SAMPLE_RATE_HZ
+    echo = rng.standard_normal(len(seconds)) * 10 ** (-3.0 * seconds / decay_seconds)
+    echo *= 10 ** (rng.uniform(-18.0, -3.0) / 20) / np.sqrt(np.sum(echo**2))
+    delay = int(rng.integers(16, 400))
+    response = np.concatenate(([1.0], np.zeros(delay - 1), echo))
+    size = len(window) + len(response)
+    spectrum = np.fft.rfft(window, size) * np.fft.rfft(response, size)
+    return np.fft.irfft(spectrum, size)[: len(window)].astype(np.float32)
+
+
 def disturb(window: NDArray[np.float32], rng: Generator) -> NDArray[np.float32]:
-    """Apply gain (−16…+10 dB), sometimes a band limit and coloured noise (−80…−40 dBFS)."""
+    """Apply gain (−16…+10 dB), sometimes a room, a band limit, coloured noise (−80…−40 dBFS)."""
+    if rng.random() < 0.4:
+        window = in_a_room(window, rng)
     window = window * np.float32(10 ** (rng.uniform(-16.0, 10.0) / 20))
     if rng.random() < 0.35:
         window = _band_limited(window, rng)

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from avscli.datatypes import WINDOW_SAMPLES
+from avscli.datatypes import SAMPLE_RATE_HZ, WINDOW_SAMPLES
 from avscli.training.augment import (
     REFERENCE_DBFS,
     disturb,
+    in_a_room,
     jitter_colours,
     random_crop,
     random_window,
@@ -80,3 +81,20 @@ def test_disturbed_sound_stays_in_range(seed):
     disturbed = disturb(loud, rng)
     assert disturbed.dtype == np.float32
     assert np.abs(disturbed).max() <= 1.0
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_room_echoes_after_a_sound_and_below_it_and_dies_away(seed):
+    clap_at = 1000
+    clap = np.zeros(WINDOW_SAMPLES, np.float32)
+    clap[clap_at] = 1.0
+    heard = in_a_room(clap, np.random.default_rng(seed))
+    assert heard.shape == clap.shape
+    assert heard.dtype == np.float32
+    assert np.abs(heard[:clap_at]).max() < 1e-5
+    assert heard[clap_at] == pytest.approx(1.0, abs=1e-5)
+    first = clap_at + SAMPLE_RATE_HZ // 1000
+    assert np.abs(heard[clap_at + 1 : first]).max() < 1e-5
+    echo = heard[clap_at + 1 :] ** 2
+    assert -18.1 < 10 * np.log10(echo.sum()) < -2.9
+    assert echo[: len(echo) // 4].sum() > 10 * echo[3 * len(echo) // 4 :].sum()
