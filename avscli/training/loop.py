@@ -35,11 +35,25 @@ if TYPE_CHECKING:
 
     from avscli.networks.pcmanet.network import PCMANet
     from avscli.training.recipe import Recipe
-    from avscli.training.samples import Sample, SampleSource
+    from avscli.training.samples import Sample, SampleSource, SoundSample
 
 SAVE_EVERY_SECONDS = 120.0
 LOG_EVERY_STEPS = 20
-_TOKEN_SIZE_HW = (32, 32)  # of pictures that nobody will look at
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SoundBatch:
+    """N windows without pictures, as tensors.
+
+    Attributes:
+        log_mel: [N, 1, 96, 64].
+        tags: [N, sounds] float, 1 where a sound is heard.
+        heard: [N, K] float, 1 where a source class could make what is heard.
+    """
+
+    log_mel: Tensor
+    tags: Tensor
+    heard: Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,16 +62,12 @@ class Batch:
 
     Attributes:
         log_mel: [N, 1, 96, 64].
-        tags: [N, sounds] float, 1 where a sound is heard.
-        heard: [N, K] float, 1 where a source class could make what is heard.
-        frames: [N / 2, 3, h, w], normalised; empty while the sound side trains alone.
+        frames: [N / 2, 3, h, w], normalised.
         shown: [N / 2, h, w] uint8 source classes, as `Sample.shown`.
         target: [N, h, w] uint8, as `Sample.target`.
     """
 
     log_mel: Tensor
-    tags: Tensor
-    heard: Tensor
     frames: Tensor
     shown: Tensor
     target: Tensor
@@ -199,35 +209,47 @@ class Trainer:
     def _hears_only(self, step: int) -> bool:
         return step < self.recipe.sound_steps
 
-    def _batches(self) -> Iterator[Batch]:
+    def _batches(self) -> Iterator[SoundBatch | Batch]:
         """Yield the batches from the current step on; batch k depends on (seed, k) only."""
         recipe = self.recipe
         for step in range(self.step, self.num_steps):
-            only_sound = self._hears_only(step)
-            size_hw = _TOKEN_SIZE_HW if only_sound else recipe.size_hw_at(step - recipe.sound_steps)
-            num_samples = recipe.sound_batch_samples if only_sound else recipe.batch_samples
-            couples: list[list[Sample]] = []
-            for i in range(num_samples // 2):
-                rng = np.random.default_rng([recipe.seed, step, i])
-                source = self.sources[rng.choice(len(self.sources), p=self.shares)]
-                couples.append(source.draw(rng, size_hw))
-            yield self._collate(couples)
+            if self._hears_only(step):
+                drawn = self._drawing(step, recipe.sound_batch_samples)
+                yield self._collate_sounds(
+                    [s for source, rng in drawn for s in source.draw_sounds(rng)]
+                )
+            else:
+                size_hw = recipe.size_hw_at(step - recipe.sound_steps)
+                drawn = self._drawing(step, recipe.batch_samples)
+                yield self._collate([source.draw(rng, size_hw) for source, rng in drawn])
+
+    def _drawing(
+        self, step: int, num_samples: int
+    ) -> Iterator[tuple[SampleSource, np.random.Generator]]:
+        """Yield a source and a generator for each two of a step's samples."""
+        for i in range(num_samples // 2):
+            rng = np.random.default_rng([self.recipe.seed, step, i])
+            yield self.sources[rng.choice(len(self.sources), p=self.shares)], rng
+
+    def _collate_sounds(self, samples: list[SoundSample]) -> SoundBatch:
+        return SoundBatch(
+            log_mel=_log_mel(samples),
+            tags=_many_hot([s.sounds for s in samples], self.tag_index),
+            heard=_many_hot([s.heard for s in samples], self.source_index),
+        )
 
     def _collate(self, couples: list[list[Sample]]) -> Batch:
         samples = [sample for couple in couples for sample in couple]
         pixels = torch.from_numpy(np.stack([first.image for first, _ in couples]))
-        windows = torch.from_numpy(np.stack([s.window for s in samples]))
         return Batch(
-            log_mel=window_log_mel(windows),
-            tags=_many_hot([s.sounds for s in samples], self.tag_index),
-            heard=_many_hot([s.heard for s in samples], self.source_index),
+            log_mel=_log_mel([s.sound for s in samples]),
             # channels_last, as the weights are
             frames=normalised(pixels.permute(0, 3, 1, 2), self.recipe.spec),
             shown=torch.from_numpy(np.stack([first.shown for first, _ in couples])),
             target=torch.from_numpy(np.stack([s.target for s in samples])),
         )
 
-    def _train_step(self, batch: Batch) -> dict[str, float]:
+    def _train_step(self, batch: SoundBatch | Batch) -> dict[str, float]:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * self._rate(self.step)
         self._rest_early_blocks(
@@ -235,7 +257,9 @@ class Trainer:
         )
         torch.manual_seed(self.recipe.seed * self.num_steps + self.step)  # dropout, resumable
         with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.precision == "bf16"):
-            losses = self._losses(batch)
+            losses = (
+                self._sound_losses(batch) if isinstance(batch, SoundBatch) else self._losses(batch)
+            )
         weights = {"tags": self.recipe.tag_weight}
         weights |= dict.fromkeys(("heard", "shown"), self.recipe.source_weight)
         loss = torch.stack([weights.get(name, 1.0) * x for name, x in losses.items()]).sum()
@@ -249,8 +273,6 @@ class Trainer:
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return the losses of one batch by name, before their weights."""
-        if self._hears_only(self.step):
-            return self._sound_losses(batch)
         network = self.network
         assert network.audio_encoder is not None
         with torch.no_grad():  # gradients of masks made it forget the names of sounds
@@ -268,7 +290,7 @@ class Trainer:
             losses["shown"] = picture_loss(look.picture, batch.shown)
         return losses
 
-    def _sound_losses(self, batch: Batch) -> dict[str, Tensor]:
+    def _sound_losses(self, batch: SoundBatch) -> dict[str, Tensor]:
         network = self.network
         assert network.audio_encoder is not None
         embedding = network.audio_encoder(batch.log_mel)
@@ -306,6 +328,10 @@ class Trainer:
         if step < warmup:
             return (step + 1) / warmup
         return 0.5 + 0.5 * math.cos(math.pi * (step - warmup) / max(1, steps - warmup))
+
+
+def _log_mel(samples: Sequence[SoundSample]) -> Tensor:
+    return window_log_mel(torch.from_numpy(np.stack([s.window for s in samples])))
 
 
 def _many_hot(chosen: Sequence[frozenset[str]], index: Mapping[str, int]) -> Tensor:

@@ -1,7 +1,8 @@
 """Endless training samples: composites of avsmix, and generated scenes.
 
 A sample is one frame with one 0.975 s window. Samples come in couples that share the picture
-and differ in the sound, so that a batch always shows what the sound decides.
+and differ in the sound, so that a batch always shows what the sound decides. While the sound side
+trains alone, windows come without pictures.
 
 Source classes are named as avsmix names what is seen (``dog``), or ``scene_…`` for drawn objects;
 sounds as avsmix names its recordings (``dog_bark``), `STEPS` for synthesised ones, and again
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from avscli.datasets.avsmix import VOID, AvsMix, Picture, by_class
-from avscli.datasets.scenes import KINDS, TRAIN_SEEDS, sample_scene_couple
+from avscli.datasets.scenes import KINDS, TRAIN_SEEDS, SceneFrame, sample_scene_couple
 from avscli.datatypes import WINDOW_SAMPLES
 from avscli.media.stills import read_indices, read_picture, read_waveform
 from avscli.training.augment import (
@@ -39,29 +40,42 @@ if TYPE_CHECKING:
 _SOUND_KINDS = ("matching", "mismatching", "ambient", "none")
 STEPS = "footsteps_and_hits"
 _CROWDED_SHARE = 0.35  # of single pictures: where the sound has to choose, and one in nine as drawn
+_SOUND_NUMBERS = (0.05, 0.6, 0.35)  # shares of windows with no, one and two sounds
+_LEAST_SIZE_HW = (32, 32)  # of pictures that nobody will look at
 _STEPS_COUNT = 30  # recordings that this endless sound counts for
 SCENE_NAMES = tuple(f"scene_{kind}" for kind in KINDS)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class SoundSample:
+    """One window of sound.
+
+    Attributes:
+        window: [15600] float32 at 16 kHz.
+        heard: names of the source classes that could make what is heard.
+        sounds: names of the sounds themselves.
+    """
+
+    window: NDArray[np.float32]
+    heard: frozenset[str]
+    sounds: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Sample:
     """One training sample.
 
     Attributes:
         image: [h, w, 3] uint8 RGB.
-        window: [15600] float32 sound at 16 kHz.
+        sound: around it.
         target: [h, w] uint8: 1 sounds, 0 does not, 255 void.
         shown: [h, w] uint8: 0 for none, 1 + index of the source class that is seen, 255 void.
-        heard: names of the source classes that could make what is heard.
-        sounds: names of the sounds themselves.
     """
 
     image: NDArray[np.uint8]
-    window: NDArray[np.float32]
+    sound: SoundSample
     target: NDArray[np.uint8]
     shown: NDArray[np.uint8]
-    heard: frozenset[str]
-    sounds: frozenset[str]
 
 
 class SampleSource(Protocol):
@@ -78,6 +92,10 @@ class SampleSource(Protocol):
 
         The same generator state gives the same ones.
         """
+        ...
+
+    def draw_sounds(self, rng: Generator) -> list[SoundSample]:
+        """Return two windows without a picture; equal for equal generator states."""
         ...
 
 
@@ -134,22 +152,30 @@ class AvsMixSamples:
         other = self._choose(second, visible - self._made_by(matching), rng, visible)
         samples = []
         for chosen in (matching, other):
-            window = np.zeros(WINDOW_SAMPLES, np.float32)
-            for i, name in enumerate(chosen):
-                gain_db = rng.uniform(-6.0, 3.0) if i else 0.0
-                window = window + np.float32(10 ** (gain_db / 20)) * self._window(name, rng)
-            heard = self._made_by(chosen)
+            sound = self._sound(chosen, rng)
+            target = self.data.target(indices, sound.heard & visible)
             samples.append(
-                Sample(
-                    image,
-                    disturb(window, rng) if chosen or rng.random() < 0.8 else window,
-                    self.data.target(indices, heard & visible),
-                    self.shown_table[indices],
-                    heard,
-                    frozenset(chosen),
-                )
+                Sample(image=image, sound=sound, target=target, shown=self.shown_table[indices])
             )
         return samples
+
+    def draw_sounds(self, rng: Generator) -> list[SoundSample]:
+        """Return two windows of any sounds, which no picture makes likelier."""
+        return [self._sound(self._any_sounds(rng), rng) for _ in range(2)]
+
+    def _any_sounds(self, rng: Generator) -> list[str]:
+        names = list(self.makes)
+        number = rng.choice(3, p=_SOUND_NUMBERS)
+        return list(dict.fromkeys(self._one_of(names, rng) for _ in range(number)))
+
+    def _sound(self, chosen: list[str], rng: Generator) -> SoundSample:
+        """Mix recordings of the chosen sounds, the first one mostly the loudest."""
+        window = np.zeros(WINDOW_SAMPLES, np.float32)
+        for i, name in enumerate(chosen):
+            gain_db = rng.uniform(-6.0, 3.0) if i else 0.0
+            window = window + np.float32(10 ** (gain_db / 20)) * self._window(name, rng)
+        disturbed = disturb(window, rng) if chosen or rng.random() < 0.8 else window
+        return SoundSample(window=disturbed, heard=self._made_by(chosen), sounds=frozenset(chosen))
 
     def _window(self, name: str, rng: Generator) -> NDArray[np.float32]:
         if name == STEPS:
@@ -245,15 +271,24 @@ class SceneSamples:
         seed = int(rng.integers(TRAIN_SEEDS.start, TRAIN_SEEDS.stop))
         first, second = sample_scene_couple(seed, size_hw)
         image = jitter_colours(first.image, rng)
-        samples = []
-        for frame in (first, second):
-            heard = frozenset(np.array(SCENE_NAMES)[frame.heard].tolist())
-            target = frame.mask.astype(np.uint8)
-            window = disturb(frame.window, rng)
-            samples.append(
-                Sample(image, window, target, self.shown_table[frame.shown], heard, heard)
+        return [
+            Sample(
+                image=image,
+                sound=self._sound(frame, rng),
+                target=frame.mask.astype(np.uint8),
+                shown=self.shown_table[frame.shown],
             )
-        return samples
+            for frame in (first, second)
+        ]
+
+    def draw_sounds(self, rng: Generator) -> list[SoundSample]:
+        """Return the two windows of one scene."""
+        seed = int(rng.integers(TRAIN_SEEDS.start, TRAIN_SEEDS.stop))
+        return [self._sound(frame, rng) for frame in sample_scene_couple(seed, _LEAST_SIZE_HW)]
+
+    def _sound(self, frame: SceneFrame, rng: Generator) -> SoundSample:
+        heard = frozenset(np.array(SCENE_NAMES)[frame.heard].tolist())
+        return SoundSample(window=disturb(frame.window, rng), heard=heard, sounds=heard)
 
 
 @cache

@@ -12,7 +12,7 @@ from avscli.errors import UsageError, WeightsError
 from avscli.training import loop
 from avscli.training.loop import Trainer
 from avscli.training.recipe import Recipe, load_recipe
-from avscli.training.samples import SCENE_NAMES, Sample, SceneSamples
+from avscli.training.samples import SCENE_NAMES, Sample, SceneSamples, SoundSample
 from avscli.training.state import STATE_FILE, make_folder
 from tests.networks_for_tests import TINY_SPEC
 
@@ -46,10 +46,17 @@ class Dying:
         self.sound_names = self.scenes.sound_names
 
     def draw(self, rng, size_hw) -> list[Sample]:
+        self.count()
+        return self.scenes.draw(rng, size_hw)
+
+    def draw_sounds(self, rng) -> list[SoundSample]:
+        self.count()
+        return self.scenes.draw_sounds(rng)
+
+    def count(self) -> None:
         self.left -= 1
         if self.left < 0:
             raise ConnectionError("killed")
-        return self.scenes.draw(rng, size_hw)
 
 
 def make_trainer(folder: Path, source=None, **changes: object) -> Trainer:
@@ -164,11 +171,10 @@ def test_the_sound_side_rests_while_masks_train(tmp_path):
 class Interrupting(Dying):
     """A source during whose work somebody presses Ctrl-C."""
 
-    def draw(self, rng, size_hw) -> list[Sample]:
+    def count(self) -> None:
         self.left -= 1
         if self.left == 0:
             signal.raise_signal(signal.SIGINT)
-        return self.scenes.draw(rng, size_hw)
 
 
 def test_ctrl_c_saves_the_run_between_two_steps_and_it_can_go_on(tmp_path):

@@ -23,15 +23,15 @@ def test_a_scene_couple_has_one_picture_and_two_sounds(seed):
     assert first.image.shape == (64, 64, 3)
     assert np.array_equal(first.image, second.image)
     assert np.array_equal(first.shown, second.shown)
-    assert not np.array_equal(first.window, second.window)
+    assert not np.array_equal(first.sound.window, second.sound.window)
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_in_a_scene_exactly_the_pixels_that_show_a_heard_class_sound(seed):
     for sample in SceneSamples(SOURCES).draw(np.random.default_rng(seed), (64, 64)):
-        heard = [1 + SOURCES.index(name) for name in sample.heard]
+        heard = [1 + SOURCES.index(name) for name in sample.sound.heard]
         assert np.array_equal(sample.target == 1, np.isin(sample.shown, heard))
-        assert sample.sounds <= {f"scene_{kind}" for kind in KINDS}
+        assert sample.sound.sounds <= {f"scene_{kind}" for kind in KINDS}
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +47,10 @@ def test_the_same_generator_state_draws_the_same_couple(source, seed):
     once, again = (source.draw(np.random.default_rng(seed), SIZE) for _ in range(2))
     for a, b in zip(once, again, strict=True):
         assert np.array_equal(a.image, b.image)
-        assert np.array_equal(a.window, b.window)
+        assert np.array_equal(a.sound.window, b.sound.window)
         assert np.array_equal(a.target, b.target)
         assert np.array_equal(a.shown, b.shown)
-        assert (a.sounds, a.heard) == (b.sounds, b.heard)
+        assert (a.sound.sounds, a.sound.heard) == (b.sound.sounds, b.sound.heard)
 
 
 @pytest.mark.shared
@@ -58,8 +58,8 @@ def test_the_same_generator_state_draws_the_same_couple(source, seed):
 @pytest.mark.parametrize("seed", range(20))
 def test_a_target_marks_what_could_make_the_sound_and_nothing_else(source, seed):
     for sample in source.draw(np.random.default_rng(seed), SIZE):
-        makers = set().union(*(source.makes[name] for name in sample.sounds))
-        assert sample.heard == makers
+        makers = set().union(*(source.makes[name] for name in sample.sound.sounds))
+        assert sample.sound.heard == makers
         heard = [1 + SOURCES.index(name) for name in makers if name in SOURCES]
         if makers <= set(SOURCES):
             assert np.array_equal(sample.target == 1, np.isin(sample.shown, heard))
@@ -84,8 +84,8 @@ def test_training_draws_from_the_training_split_only(source):
 def test_footsteps_belong_to_people_and_every_sound_has_a_name(source):
     assert source.makes[STEPS] == {"person"}
     drawn = [s for seed in range(60) for s in source.draw(np.random.default_rng(seed), SIZE)]
-    assert frozenset().union(*(s.sounds for s in drawn)) <= set(source.sound_names)
-    assert STEPS in frozenset().union(*(s.sounds for s in drawn))
+    assert frozenset().union(*(s.sound.sounds for s in drawn)) <= set(source.sound_names)
+    assert STEPS in frozenset().union(*(s.sound.sounds for s in drawn))
 
 
 @pytest.mark.shared
@@ -100,3 +100,25 @@ def test_pictures_in_which_the_sound_has_to_choose_come_more_often_than_they_occ
     drawn = [single.draw(np.random.default_rng(seed), SIZE)[0].shown for seed in range(150)]
     several = np.mean([np.isin(names, shown).sum() > 1 for shown in drawn])
     assert several > 2 * occur
+
+
+@pytest.mark.shared
+@needs_avsmix
+def test_windows_without_pictures_hold_none_one_or_two_sounds_of_every_class(source):
+    drawn = [s for seed in range(400) for s in source.draw_sounds(np.random.default_rng(seed))]
+    shares = np.bincount([len(s.sounds) for s in drawn]) / len(drawn)
+    assert shares == pytest.approx([0.05, 0.61, 0.34], abs=0.05)
+    assert frozenset().union(*(s.sounds for s in drawn)) == set(source.makes)
+    for sample in drawn:
+        assert sample.heard == frozenset().union(*(source.makes[name] for name in sample.sounds))
+        assert sample.sounds or np.abs(sample.window).max() < 0.1
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_windows_of_a_scene_come_without_its_picture(seed):
+    once, again = (SceneSamples(SOURCES).draw_sounds(np.random.default_rng(seed)) for _ in range(2))
+    for a, b in zip(once, again, strict=True):
+        assert np.array_equal(a.window, b.window)
+        assert a.heard == a.sounds == b.sounds
+        assert a.sounds <= set(SCENE_NAMES)
+        assert a.window.any() or not a.sounds
