@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 THRESHOLDS = tuple(k / 100 for k in range(20, 81, 5))
 REGION_THRESHOLDS = (0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
-SOUND_SHIFTS = (0.0, 0.35, 0.7, 1.05, 1.4)
+SOUND_SHIFTS = (0.0, 0.7, 1.4, 2.1)
 REGION_LOGITS = (-math.inf, 1.0, 2.0, 3.0, 4.0)  # before the temperature is known
 _STEP = 4  # every fourth row and column tells enough
 _MOST_NEWTON_STEPS = 50
