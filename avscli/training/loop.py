@@ -1,6 +1,7 @@
 """The training loop: draw couples, four supervised stages, atomic resumable state.
 
-sound_steps × windows alone ──▶ the sound side names sounds and their possible sources
+sound_steps × windows alone ──▶ a sound side that names sounds and their possible sources;
+    sound_teachers such ones are followed by one that learns what they say on average
 steps × couples (one picture, two sounds) ──▶ everything else; the sound side rests
 """
 
@@ -24,6 +25,7 @@ from avscli.networks.registry import build_network
 from avscli.preprocess import normalised
 from avscli.training.clips.start import StartWeights, start_network
 from avscli.training.losses import naming_loss, picture_loss, stage_loss
+from avscli.training.sound_side import SoundSide, SoundTeachers
 from avscli.training.state import MetricsLog, load_state, save_state
 from avscli.training.stopping import stop_requests
 
@@ -97,15 +99,17 @@ class Trainer:
         names = sorted({name for source in sources for name in source.sound_names})
         self.tag_index = {name: i for i, name in enumerate(names)}
         self.source_index = {name: i for i, name in enumerate(recipe.source_classes)}
-        self.num_steps = recipe.sound_steps + recipe.steps
         self.network: PCMANet = build_network(recipe.spec)  # type: ignore[assignment]
         assert self.network.audio_encoder is not None
-        agreement = self.network.agreement
-        told_by = self.network.audio_projection if agreement is None else agreement.sound.names
+        naming = None if self.network.agreement is None else self.network.agreement.sound
+        told_by = self.network.audio_projection if naming is None else naming.names
         self.tag_head = nn.Linear(told_by.in_features, len(names))
-        self.average = {k: v.clone() for k, v in self.network.state_dict().items()}
-        self.optimizer = self._optimizer()
+        self.sound_side = SoundSide(self.network.audio_encoder, naming, self.tag_head)
+        self.teachers = SoundTeachers(0 if naming is None else recipe.sound_teachers)
+        self.hearing_steps = (self.teachers.number + 1) * recipe.sound_steps
+        self.num_steps = self.hearing_steps + recipe.steps
         self.step = 0
+        self._begin()
 
     def start(self, weights: StartWeights) -> None:
         """Start from published or our own weights, with a fresh optimizer and schedule.
@@ -115,7 +119,13 @@ class Trainer:
             UsageError: two different starts are asked for.
         """
         start_network(self.network, weights, freezes_audio=False)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Take the network as it is for the start, of every round of the sound side too."""
         self.average = {k: v.clone() for k, v in self.network.state_dict().items()}
+        self.sound_start = {k: v.clone() for k, v in self.sound_side.state_dict().items()}
+        self.optimizer = self._optimizer()
 
     def run(self, *, quiet: bool) -> None:
         """Train from the current step to the last, saving on the way and at the end.
@@ -157,6 +167,8 @@ class Trainer:
             "network": self.network.state_dict(),
             "average": self.average,
             "tag_head": self.tag_head.state_dict(),
+            "sound_start": self.sound_start,
+            "teachers": self.teachers.state(),
             "optimizer": self.optimizer.state_dict(),
             "fingerprint": json.dumps(self._fingerprint()),
         }
@@ -174,6 +186,8 @@ class Trainer:
             return False
         self.network.load_state_dict(state["network"])
         self.tag_head.load_state_dict(state["tag_head"])
+        self.sound_start = state["sound_start"]
+        self.teachers.load_state(state["teachers"], like=self.sound_side)
         self.optimizer.load_state_dict(state["optimizer"])
         self.average, self.step = state["average"], state["step"]
         return True
@@ -207,7 +221,13 @@ class Trainer:
         return torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
 
     def _hears_only(self, step: int) -> bool:
-        return step < self.recipe.sound_steps
+        return step < self.hearing_steps
+
+    def _phase_of(self, step: int) -> tuple[int, int]:
+        """Return a step's place in its round of the sound side, or after them; and their length."""
+        if self._hears_only(step):
+            return step % self.recipe.sound_steps, self.recipe.sound_steps
+        return step - self.hearing_steps, self.recipe.steps
 
     def _batches(self) -> Iterator[SoundBatch | Batch]:
         """Yield the batches from the current step on; batch k depends on (seed, k) only."""
@@ -219,7 +239,7 @@ class Trainer:
                     [s for source, rng in drawn for s in source.draw_sounds(rng)]
                 )
             else:
-                size_hw = recipe.size_hw_at(step - recipe.sound_steps)
+                size_hw = recipe.size_hw_at(step - self.hearing_steps)
                 drawn = self._drawing(step, recipe.batch_samples)
                 yield self._collate([source.draw(rng, size_hw) for source, rng in drawn])
 
@@ -250,10 +270,12 @@ class Trainer:
         )
 
     def _train_step(self, batch: SoundBatch | Batch) -> dict[str, float]:
+        if self.step and self.step <= self.hearing_steps and self._phase_of(self.step)[0] == 0:
+            self._end_sound_round()
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * self._rate(self.step)
         self._rest_early_blocks(
-            self.step - self.recipe.sound_steps < self.recipe.resting_share * self.recipe.steps
+            self.step - self.hearing_steps < self.recipe.resting_share * self.recipe.steps
         )
         torch.manual_seed(self.recipe.seed * self.num_steps + self.step)  # dropout, resumable
         with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.precision == "bf16"):
@@ -291,17 +313,20 @@ class Trainer:
         return losses
 
     def _sound_losses(self, batch: SoundBatch) -> dict[str, Tensor]:
-        network = self.network
-        assert network.audio_encoder is not None
-        embedding = network.audio_encoder(batch.log_mel)
-        if network.agreement is None:
-            return {"tags": naming_loss(self.tag_head(embedding), batch.tags)}
-        sound = network.agreement.sound
-        features = sound.features(embedding)
-        return {
-            "tags": naming_loss(self.tag_head(features), batch.tags),
-            "heard": naming_loss(sound.names(features), batch.heard),
-        }
+        tags, heard = self.sound_side(batch.log_mel)
+        losses = {"tags": naming_loss(tags, batch.tags)}
+        if heard is not None:
+            told = self.teachers.mean(batch.log_mel) if self.teachers.are_ready else batch.heard
+            losses["heard"] = naming_loss(heard, told)
+        return losses
+
+    def _end_sound_round(self) -> None:
+        """Settle the averaged sound side: as a teacher, or as the one that stays."""
+        self.network.load_state_dict(self.average)
+        if self._hears_only(self.step):
+            self.teachers.add(self.sound_side)
+            self.sound_side.load_state_dict(self.sound_start)
+            self._begin()
 
     def _rest_early_blocks(self, resting: bool) -> None:
         if self.recipe.resting_blocks:
@@ -312,7 +337,8 @@ class Trainer:
 
     def _update_average(self) -> None:
         # A young average would remember the start: its memory grows with the run.
-        decay = min(self.recipe.ema_decay, (1 + self.step) / (10 + self.step))
+        step, _ = self._phase_of(self.step)
+        decay = min(self.recipe.ema_decay, (1 + step) / (10 + step))
         for name, value in self.network.state_dict().items():
             if value.dtype.is_floating_point:
                 self.average[name].lerp_(value, 1 - decay)
@@ -321,9 +347,7 @@ class Trainer:
 
     def _rate(self, step: int) -> float:
         """Return the share of the peak learning rate: per phase a linear rise, then a cosine."""
-        only_sound = self._hears_only(step)
-        steps = self.recipe.sound_steps if only_sound else self.recipe.steps
-        step -= 0 if only_sound else self.recipe.sound_steps
+        step, steps = self._phase_of(step)
         warmup = max(1, round(self.recipe.warmup_share * steps))
         if step < warmup:
             return (step + 1) / warmup

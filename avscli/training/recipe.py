@@ -23,6 +23,8 @@ class Recipe:
         steps, batch_samples: length and width of the run; batch_samples is even (couples).
         sound_steps, sound_batch_samples: before that, the sound side alone learns to name sounds
             and their possible sources, from windows without pictures; after that, it rests.
+        sound_teachers: that many sound sides are trained like that first; one more then learns
+            what they say on average.
         sample_size_hw: training size in pixels, multiples of 32.
         late_size_hw, late_share: the size in this last share of the steps: small pictures teach
             most for their time, the last steps get used to the size that will be analysed.
@@ -49,6 +51,7 @@ class Recipe:
     batch_samples: int
     sound_steps: int
     sound_batch_samples: int
+    sound_teachers: int
     sample_size_hw: tuple[int, int]
     late_size_hw: tuple[int, int]
     late_share: float

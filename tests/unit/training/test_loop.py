@@ -7,12 +7,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from avscli.errors import UsageError, WeightsError
+from avscli.networks.pcmanet.modules import SoundNaming
 from avscli.training import loop
 from avscli.training.loop import Trainer
+from avscli.training.losses import naming_loss
 from avscli.training.recipe import Recipe, load_recipe
 from avscli.training.samples import SCENE_NAMES, Sample, SceneSamples, SoundSample
+from avscli.training.sound_side import SoundSide, SoundTeachers
 from avscli.training.state import STATE_FILE, make_folder
 from tests.networks_for_tests import TINY_SPEC
 
@@ -28,6 +32,7 @@ def tiny_recipe(**changes: object) -> Recipe:
         **{
             "sound_steps": 1,
             "sound_batch_samples": 4,
+            "sound_teachers": 0,
             "steps": 4,
             "batch_samples": 4,
             "sample_size_hw": (64, 64),
@@ -73,19 +78,31 @@ def _one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("kept", [1, 3], ids=["after the sound phase", "in the middle"])
+@pytest.mark.parametrize(
+    ("teachers", "kept"),
+    [(0, 1), (0, 3), (1, 1), (1, 3), (1, 4), (1, 5)],
+    ids=[
+        "after the sound phase",
+        "in the middle",
+        "in the teacher's round",
+        "in its pupil's",
+        "after them",
+        "with masks after them",
+    ],
+)
 def test_a_killed_and_resumed_run_equals_an_undisturbed_one_bit_for_bit(
-    tmp_path, monkeypatch, kept
+    tmp_path, monkeypatch, teachers, kept
 ):
-    undisturbed = make_trainer(tmp_path / "whole")
+    rounds = {"sound_teachers": teachers, "sound_steps": 1 + teachers}
+    undisturbed = make_trainer(tmp_path / "whole", **rounds)
     undisturbed.run(quiet=True)
 
     monkeypatch.setattr(loop, "SAVE_EVERY_SECONDS", 0.0)
-    killed = make_trainer(tmp_path / "killed", Dying(couples=2 * kept))  # two couples a step
+    killed = make_trainer(tmp_path / "killed", Dying(couples=2 * kept), **rounds)  # two a step
     with pytest.raises(ConnectionError):
         killed.run(quiet=True)
     assert killed.step == kept
-    resumed = make_trainer(tmp_path / "killed")
+    resumed = make_trainer(tmp_path / "killed", **rounds)
     assert resumed.resume()
     assert resumed.step == kept
     resumed.run(quiet=True)
@@ -120,16 +137,14 @@ def test_early_blocks_rest_first_and_train_in_the_end(tmp_path, monkeypatch):
     assert not torch.equal(resumed.network.backbone.stem.weight, start)
 
 
-def test_the_learning_rate_rises_then_falls_to_zero(tmp_path):
-    trainer = make_trainer(tmp_path)
-    trainer.recipe = dataclasses.replace(
-        trainer.recipe, sound_steps=50, steps=100, warmup_share=0.1
-    )
-    sound = [trainer._rate(step) for step in range(50)]
+def test_the_learning_rate_rises_then_falls_to_zero_in_every_round_and_after_them(tmp_path):
+    trainer = make_trainer(tmp_path, sound_steps=50, sound_teachers=1, steps=100, warmup_share=0.1)
+    sound = [trainer._rate(step) for step in range(100)]
     assert sound[0] == pytest.approx(0.2)
     assert sound[4] == sound[5] == 1.0
-    assert sound[-1] < 0.01
-    rates = [trainer._rate(50 + step) for step in range(101)]
+    assert sound[49] < 0.01
+    assert sound[50:] == sound[:50]
+    rates = [trainer._rate(100 + step) for step in range(101)]
     assert rates[0] == pytest.approx(0.1)
     assert rates[9] == rates[10] == 1.0
     assert rates[55] == pytest.approx(0.5)
@@ -146,6 +161,59 @@ def test_the_sound_side_trains_alone_first(tmp_path, monkeypatch):
     assert changed
     assert {name.split(".")[0] for name in changed} == {"audio_encoder", "agreement"}
     assert all(name.startswith("agreement.sound.") for name in changed if "agreement" in name)
+
+
+def test_every_teacher_starts_alike_hears_other_windows_and_the_last_round_learns_their_mean(
+    tmp_path, monkeypatch
+):
+    learned = []
+    monkeypatch.setattr(
+        loop, "naming_loss", lambda *args: learned.append(args) or naming_loss(*args)
+    )
+    trainer = make_trainer(tmp_path, sound_steps=2, sound_teachers=2, steps=1)
+    start = {k: v.clone() for k, v in trainer.sound_side.state_dict().items()}
+    trainer.run(quiet=True)
+
+    first, second = trainer.teachers.state()
+    weight = "naming.names.weight"
+    assert not torch.equal(first[weight], second[weight])
+    assert not torch.equal(first[weight], start[weight])
+    # two losses a step: of the sounds' names, which are true ones, and of the sources
+    targets = [present for _logits, present in learned[1::2]]
+    assert [set(t.unique().tolist()) <= {0.0, 1.0} for t in targets] == [True] * 4 + [False] * 2
+
+
+def test_the_mean_of_teachers_is_taken_of_logits_and_told_as_probability():
+    torch.manual_seed(0)
+    naming = SoundNaming(8, 3)
+    encoder = nn.Flatten()
+    teachers = SoundTeachers(2)
+    windows, told = torch.randn(5, 1, 2, 4), []
+    for _ in range(2):
+        assert not teachers.are_ready
+        nn.init.normal_(naming.names.weight)
+        teachers.add(SoundSide(encoder, naming, nn.Linear(256, 4)))
+        told.append(naming.eval()(windows.flatten(1)))
+        naming.train()  # its dropout must not reach what it teaches
+    assert teachers.are_ready
+    torch.testing.assert_close(teachers.mean(windows), ((told[0] + told[1]) / 2).sigmoid())
+
+
+def test_without_teachers_none_teaches():
+    assert not SoundTeachers(0).are_ready
+
+
+def test_the_averaged_sound_side_is_the_one_that_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "SAVE_EVERY_SECONDS", 0.0)
+    trainer = make_trainer(tmp_path, Dying(couples=6), sound_steps=3)
+    with pytest.raises(ConnectionError):
+        trainer.run(quiet=True)
+    averaged = trainer.average["agreement.sound.names.weight"].clone()
+    assert not torch.equal(averaged, trainer.network.agreement.sound.names.weight)
+    resumed = make_trainer(tmp_path, sound_steps=3)
+    resumed.resume()
+    resumed.run(quiet=True)
+    assert torch.equal(resumed.network.agreement.sound.names.weight, averaged)
 
 
 def test_losses_are_logged_as_json_lines(tmp_path, monkeypatch):
