@@ -10,6 +10,7 @@ from avscli.datasets.scenes import VALIDATION_SEEDS
 from avscli.devices import start
 from avscli.evaluation import scene_frames
 from avscli.training.calibration import (
+    EMPTY_WANTED,
     REGION_LOGITS,
     SOUND_SHIFTS,
     Evidence,
@@ -64,10 +65,17 @@ def silent(probability: float) -> Evidence:
     return evidence_of(np.full(HALF.shape, logit), np.zeros_like(HALF))
 
 
-def test_every_frame_counts_once_by_its_iou_or_by_staying_empty():
+def test_frames_with_and_without_a_target_are_judged_apart():
     half_right = evidence_of(np.where(np.arange(100).reshape(10, 10) < 25, 5.0, -5.0), HALF)
-    evidence = [half_right, silent(0.1), silent(0.9)]
-    assert merit(evidence, 0.0) == pytest.approx((0.5 + 1 + 0) / 3)
+    missed = evidence_of(np.full(HALF.shape, -5.0), HALF)
+    evidence = [half_right, missed, silent(0.1), silent(0.9)]
+    assert merit(evidence, 0.0) == (pytest.approx(1 / 2), pytest.approx((0.5 + 0.0) / 2))
+
+
+def test_more_empty_frames_than_wanted_are_no_merit():
+    assert merit([sounding(0.9), silent(0.1)], 0.0) == (EMPTY_WANTED, 1.0)
+    assert merit([sounding(0.9)], 0.0) == (EMPTY_WANTED, 1.0)
+    assert merit([silent(0.1)], 0.0) == (EMPTY_WANTED, 0.0)
 
 
 def test_a_threshold_that_marks_empty_frames_is_passed_over():
@@ -75,9 +83,14 @@ def test_a_threshold_that_marks_empty_frames_is_passed_over():
     assert choose_thresholds(evidence, 1.0) == (0.55, 0.0)
 
 
-def test_a_threshold_that_loses_what_sounds_is_passed_over():
-    evidence = [*[sounding(0.42)] * 5, silent(0.52)]
+def test_a_few_empty_frames_are_given_for_what_sounds():
+    evidence = [sounding(0.42), silent(0.52), *[silent(0.1)] * 19]
     assert choose_thresholds(evidence, 1.0) == (0.2, 0.0)
+
+
+def test_many_empty_frames_are_not():
+    evidence = [*[sounding(0.42)] * 5, silent(0.52), silent(0.1)]
+    assert choose_thresholds(evidence, 1.0) == (0.55, 0.0)
 
 
 def test_the_temperature_counts_before_the_cut():
@@ -88,12 +101,12 @@ def test_faint_pixels_count_where_their_region_is_sure_somewhere():
     logits = np.where(HALF, np.float32(-0.5), np.float32(-9.0))
     logits[0, 0] = 2.0  # 0.88
     faint = evidence_of(np.full(HALF.shape, -0.5), np.zeros_like(HALF))
-    assert choose_thresholds([evidence_of(logits, HALF), faint, silent(0.65)], 1.0) == (0.2, 0.7)
+    assert choose_thresholds([evidence_of(logits, HALF), faint, silent(0.66)], 1.0) == (0.2, 0.7)
 
 
 def test_void_pixels_neither_fill_nor_hit():
     void = Evidence(np.full(HALF.shape, 3.0, np.float32), np.zeros_like(HALF), np.zeros_like(HALF))
-    assert merit([void], 0.0) == 1.0
+    assert merit([void], 0.0).kept_empty == EMPTY_WANTED
 
 
 def test_a_sound_side_that_is_too_careful_is_shifted_up():
