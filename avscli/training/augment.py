@@ -51,6 +51,48 @@ def random_crop(
     )
 
 
+def paste_object(
+    image: NDArray[np.uint8],
+    mask: NDArray[np.uint8],
+    donor: tuple[NDArray[np.uint8], NDArray[np.uint8]],
+    index: int,
+    rng: Generator,
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Put all that a donor shows of one class onto a picture: anywhere, flipped or not, softly cut.
+
+    Its longer side takes 30 to 85 % of the picture's there, so it may hide what was seen.
+
+    Args:
+        image, mask: of the picture; not changed.
+        donor: image and mask of another one, of any size.
+        index: of the class in the donor's mask; at least one pixel has it.
+
+    Source: Ghiasi et al., "Simple Copy-Paste is a Strong Data Augmentation Method for Instance
+    Segmentation", arXiv 2012.07177, with smoothed edges.
+    """
+    H, W = mask.shape
+    shown = donor[1] == index
+    rows, columns = (np.flatnonzero(shown.any(axis=axis)) for axis in (1, 0))
+    box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    pixels, opaque = donor[0][box], shown[box].astype(np.float32)
+    if rng.random() < 0.5:
+        pixels, opaque = pixels[:, ::-1], opaque[:, ::-1]
+    scale = rng.uniform(0.3, 0.85) * min(H / opaque.shape[0], W / opaque.shape[1])
+    h, w = (max(1, round(scale * side)) for side in opaque.shape)
+    area = cv2.INTER_AREA if scale < 1.0 else cv2.INTER_LINEAR
+    small, cut = (
+        cv2.resize(np.ascontiguousarray(plane), (w, h), interpolation=area)
+        for plane in (pixels, opaque)
+    )
+    top, left = rng.integers(0, H - h + 1), rng.integers(0, W - w + 1)
+    place = (slice(top, top + h), slice(left, left + w))
+    image, mask = image.copy(), mask.copy()
+    mask[place][cut >= 0.5] = index
+    cut = cv2.GaussianBlur(cut, (0, 0), 0.8)[..., None]
+    image[place] = (image[place] * (1.0 - cut) + small * cut).astype(np.uint8)
+    return image, mask
+
+
 def jitter_colours(image: NDArray[np.uint8], rng: Generator) -> NDArray[np.uint8]:
     """Change brightness, contrast, saturation and hue a little; sometimes grey or blurred."""
     pixels = image.astype(np.float32)

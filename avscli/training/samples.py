@@ -25,6 +25,7 @@ from avscli.training.augment import (
     change_speed,
     disturb,
     jitter_colours,
+    paste_object,
     random_crop,
     random_window,
 )
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 _SOUND_KINDS = ("matching", "mismatching", "ambient", "none")
 STEPS = "footsteps_and_hits"
 _CROWDED_SHARE = 0.35  # of single pictures: where the sound has to choose, and one in nine as drawn
+_PASTED_SHARE = 0.4  # of the other single pictures: get something of another one
 _SOUND_NUMBERS = (0.05, 0.6, 0.35)  # shares of windows with no, one and two sounds
 _LEAST_SIZE_HW = (32, 32)  # of pictures that nobody will look at
 _STEPS_COUNT = 30  # recordings that this endless sound counts for
@@ -190,7 +192,7 @@ class AvsMixSamples:
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         h, w = size_hw
         if rng.random() >= self.composites:
-            return random_crop(*_pixels(self._single_picture(rng)), (h, w), rng)
+            return self._single_picture((h, w), rng)
         beside = rng.random() < 0.6
         split = int(rng.uniform(0.35, 0.65) * (w if beside else h))
         sizes = ((h, split), (h, w - split)) if beside else ((split, w), (h - split, w))
@@ -201,15 +203,28 @@ class AvsMixSamples:
             np.concatenate([mask for _, mask in parts], axis=axis),
         )
 
+    def _single_picture(
+        self, size_hw: tuple[int, int], rng: Generator
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        if self.crowded and rng.random() < _CROWDED_SHARE:
+            crowded = self.crowded[rng.integers(len(self.crowded))]
+            return random_crop(*_pixels(crowded), size_hw, rng)
+        image, mask = random_crop(*_pixels(self._any_picture(rng)), size_hw, rng)
+        if rng.random() >= _PASTED_SHARE:
+            return image, mask
+        name = self._any_class(rng)
+        donor = _pixels(self._picture_of(name, rng))
+        return paste_object(image, mask, donor, self.data.class_index[name], rng)
+
     def _any_picture(self, rng: Generator) -> Picture:
-        name = self.class_names[rng.choice(len(self.class_names), p=self.class_weights)]
+        return self._picture_of(self._any_class(rng), rng)
+
+    def _any_class(self, rng: Generator) -> str:
+        return self.class_names[rng.choice(len(self.class_names), p=self.class_weights)]
+
+    def _picture_of(self, name: str, rng: Generator) -> Picture:
         group = self.pictures[name]
         return group[rng.integers(len(group))]
-
-    def _single_picture(self, rng: Generator) -> Picture:
-        if self.crowded and rng.random() < _CROWDED_SHARE:
-            return self.crowded[rng.integers(len(self.crowded))]
-        return self._any_picture(rng)
 
     def _choose(
         self,

@@ -1,5 +1,6 @@
 """Augmentation keeps picture, mask and sound consistent."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -9,6 +10,7 @@ from avscli.training.augment import (
     disturb,
     in_a_room,
     jitter_colours,
+    paste_object,
     random_crop,
     random_window,
 )
@@ -98,3 +100,52 @@ def test_a_room_echoes_after_a_sound_and_below_it_and_dies_away(seed):
     echo = heard[clap_at + 1 :] ** 2
     assert -18.1 < 10 * np.log10(echo.sum()) < -2.9
     assert echo[: len(echo) // 4].sum() > 10 * echo[3 * len(echo) // 4 :].sum()
+
+
+RED, BLUE = np.array([200, 10, 10], np.uint8), np.array([10, 10, 200], np.uint8)
+
+
+def a_disc(size_hw: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """A red disc of class 7 with a ring of void around it, on white."""
+    mask = np.zeros(size_hw, np.uint8)
+    cv2.circle(mask, (30, 40), 24, 255, -1)
+    cv2.circle(mask, (30, 40), 20, 7, -1)
+    image = np.full((*size_hw, 3), 255, np.uint8)
+    image[mask == 7] = RED
+    return image, mask
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_pasted_object_is_where_its_mask_says_and_nothing_else_changes(seed):
+    image = np.broadcast_to(BLUE, (90, 120, 3)).copy()
+    mask = np.full((90, 120), 3, np.uint8)
+    before = image.copy(), mask.copy()
+    new, labels = paste_object(image, mask, a_disc((80, 64)), 7, np.random.default_rng(seed))
+    assert np.array_equal(image, before[0])
+    assert np.array_equal(mask, before[1])
+    assert set(np.unique(labels)) == {3, 7}
+    pasted = (labels == 7).astype(np.uint8)
+    inside = cv2.erode(pasted, np.ones((9, 9), np.uint8)) > 0
+    outside = cv2.dilate(pasted, np.ones((9, 9), np.uint8)) == 0
+    assert np.abs(new[inside].astype(int) - RED).max() <= 1
+    assert np.array_equal(new[outside], image[outside])
+    rows, columns = (np.flatnonzero(pasted.any(axis=axis)) for axis in (1, 0))
+    share = max(np.ptp(rows) + 1, np.ptp(columns) + 1) / 90
+    assert 0.27 < share < 0.87
+
+
+def test_pasted_objects_are_not_always_in_the_same_place():
+    image, mask = np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64), np.uint8)
+    places = {
+        tuple(np.argwhere(paste_object(image, mask, a_disc((80, 64)), 7, rng)[1] == 7)[0])
+        for rng in map(np.random.default_rng, range(10))
+    }
+    assert len(places) > 7
+
+
+def test_the_smallest_object_can_be_pasted():
+    donor = np.zeros((5, 5, 3), np.uint8), np.zeros((5, 5), np.uint8)
+    donor[1][2, 2] = 9
+    image, mask = np.full((8, 8, 3), 50, np.uint8), np.zeros((8, 8), np.uint8)
+    _, labels = paste_object(image, mask, donor, 9, np.random.default_rng(0))
+    assert (labels == 9).any()

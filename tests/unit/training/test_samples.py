@@ -7,6 +7,7 @@ import pytest
 
 from avscli.datasets.avsmix import AvsMix
 from avscli.datasets.scenes import KINDS
+from avscli.training import samples
 from avscli.training.samples import SCENE_NAMES, STEPS, AvsMixSamples, SceneSamples
 
 SOURCES = ("person", "dog", "cat", "car", *SCENE_NAMES)
@@ -100,6 +101,22 @@ def test_pictures_in_which_the_sound_has_to_choose_come_more_often_than_they_occ
     drawn = [single.draw(np.random.default_rng(seed), SIZE)[0].shown for seed in range(150)]
     several = np.mean([np.isin(names, shown).sum() > 1 for shown in drawn])
     assert several > 2 * occur
+
+
+@pytest.mark.shared
+@needs_avsmix
+def test_single_pictures_often_get_an_object_of_another_one(source, monkeypatch):
+    monkeypatch.setattr(samples, "_CROWDED_SHARE", 0.0)
+    names = [name for name, index in source.data.class_index.items() if index]
+    single = AvsMixSamples(source.data, names, composites=0.0, kinds=(1.0, 0.0, 0.0, 0.0))
+
+    def share_with_several() -> float:
+        drawn = [single.draw(np.random.default_rng(seed), SIZE)[0] for seed in range(100)]
+        return float(np.mean([len(set(np.unique(s.shown)) - {0, 255}) > 1 for s in drawn]))
+
+    pasted = share_with_several()
+    monkeypatch.setattr(samples, "_PASTED_SHARE", 0.0)
+    assert pasted > share_with_several() + 0.15
 
 
 @pytest.mark.shared
