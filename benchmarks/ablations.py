@@ -133,7 +133,11 @@ def main() -> None:
 
     size_hw = (options.side, options.side)
     short = load_recipe("mini").with_overrides(
-        sound_steps=options.sound_steps, steps=options.steps, late_share=0.0, sample_size_hw=size_hw
+        sound_steps=options.sound_steps,
+        sound_teachers=0,
+        steps=options.steps,
+        late_share=0.0,
+        sample_size_hw=size_hw,
     )
     short = replace(short, spec=replace(short.spec, frame_size_hw=size_hw))
     for name in options.rows:

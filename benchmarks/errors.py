@@ -1,0 +1,122 @@
+"""Where the error lies: score a network as it hears, and with the truth in place of its hearing.
+
+    python benchmarks/errors.py --avsmix PATH [--split val] [--weights pcmanet-mini] [--every 1]
+
+Prints one JSON document: scores as they are; scores when the sound side is told which classes can
+make the sound, so that what is missing is the picture side's; and how often the sound side alone,
+told what is visible, says exactly what sounds, at the threshold that declines 95 % of the pairs
+with a sound of something else.
+"""
+
+import argparse
+import json
+from collections import defaultdict
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from avscli.checkpoints import load_network
+from avscli.datasets.avsmix import AvsMix, Pair
+from avscli.devices import Runtime, start
+from avscli.evaluation import Scores, score
+from avscli.evaluation.frames import read_pair
+from avscli.media.stills import read_indices
+
+SURE_LOGIT = 8.0
+LEAST_PIXELS = 30  # of a class that counts as visible
+DECLINED = 0.95
+
+
+class Hearing(nn.Module):
+    """The sound side of a network; remembers what it said, or says what it is told."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+        self.told: Tensor | None = None
+        self.said = torch.empty(0)
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        self.said = self.inner(embedding) if self.told is None else self.told
+        return self.said
+
+
+def visible_classes(data: AvsMix, pair: Pair) -> set[str]:
+    counts = np.bincount(read_indices(pair.mask).ravel(), minlength=256)
+    return {name for name, i in data.class_index.items() if i and counts[i] >= LEAST_PIXELS}
+
+
+def score_pairs(
+    runtime: Runtime, hearing: Hearing, data: AvsMix, pairs: list[Pair], truth: list[Tensor] | None
+) -> tuple[Scores, list[Tensor]]:
+    said = []
+
+    def frames():
+        for i, pair in enumerate(pairs):
+            hearing.told = None if truth is None else truth[i]
+            yield read_pair(data, pair)
+            said.append(hearing.said[0].clone())
+
+    return score(runtime, frames()), said
+
+
+def said_exactly(
+    names: list[str], pairs: list[Pair], visible: list[set[str]], said: list[Tensor]
+) -> dict[str, float]:
+    told = [{n: float(logits[names.index(n)]) for n in seen & set(names)}
+            for logits, seen in zip(said, visible, strict=True)]  # fmt: skip
+    foreign = [
+        max(logits.values(), default=-np.inf)
+        for pair, logits in zip(pairs, told, strict=True)
+        if pair.kind in ("mismatch", "ambient")
+    ]
+    cutoff = np.quantile(foreign, DECLINED)
+    right = defaultdict(list)
+    for pair, logits, seen in zip(pairs, told, visible, strict=True):
+        right[pair.kind].append(
+            {n for n, x in logits.items() if x > cutoff} == pair.sounding & seen
+        )
+    return {kind: float(np.mean(values)) for kind, values in sorted(right.items())}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--weights", default="pcmanet-mini")
+    parser.add_argument("--avsmix", type=Path, required=True, help="root of a copy of avsmix")
+    parser.add_argument("--split", choices=("val", "test"), default="val")
+    parser.add_argument("--every", type=int, default=1, help="score every so many-th pair")
+    options = parser.parse_args()
+
+    network = load_network(options.weights)
+    agreement, names = (
+        network.agreement,
+        list(network.spec.architecture["source_classes"].split(",")),
+    )
+    hearing = agreement.sound = Hearing(agreement.sound)
+    runtime = start(network, "cpu", precision="fp32", warn=print)
+    data = AvsMix.open(options.avsmix)
+    pairs = list(islice(data.pairs(options.split), 0, None, options.every))
+    makes = {sound.audio: sound.visual_classes for sound in data.sounds(options.split)}
+    truth = []
+    for pair in pairs:
+        makers = frozenset().union(*(makes[audio] for audio in pair.audio))
+        truth.append(SURE_LOGIT * torch.tensor([[1.0 if n in makers else -1.0 for n in names]]))
+
+    heard, said = score_pairs(runtime, hearing, data, pairs, None)
+    true, _ = score_pairs(runtime, hearing, data, pairs, truth)
+    visible = [visible_classes(data, pair) for pair in pairs]
+    result = {
+        "as_heard": heard.summary(),
+        "with_the_true_sound": true.summary(),
+        "sound_alone_exactly_right": said_exactly(names, pairs, visible, said),
+    }
+    print(
+        json.dumps({k: {n: round(x, 4) for n, x in v.items()} for k, v in result.items()}, indent=1)
+    )
+
+
+if __name__ == "__main__":
+    main()
