@@ -144,7 +144,8 @@ class Clip:
     Attributes:
         frames: [T, 3, h, w] uint8 RGB at network size, in display orientation.
         analysed: the valid frames' places in the source, one per valid step.
-        audio: sound covering every frame's centred window as far as the track reaches.
+        audio: sound covering every frame's centred window, and those at the network's offsets
+            from it, as far as the track reaches.
         valid: [T] bool, False where a step is padding.
     """
 
@@ -183,6 +184,7 @@ class NetworkSpec:
         num_classes: C, channels of the logits (1 for ``binary``).
         class_names: C names, index = channel.
         padding: how steps beyond the end of a source are filled.
+        sound_offsets_seconds: moments around each step whose sound the network hears as well.
         threshold: probability at or above which a pixel is marked.
         region_threshold: probability that some pixel of a connected region must reach, or the
             region is dropped; binary networks only, 0 keeps all.
@@ -204,6 +206,7 @@ class NetworkSpec:
     threshold: float = 0.5
     temperature: float = 1.0
     region_threshold: float = 0.0
+    sound_offsets_seconds: tuple[float, ...] = ()
     architecture: Mapping[str, JsonScalar] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -241,7 +244,8 @@ class NetworkInput:
 
     Attributes:
         frames: [B, T, 3, h, w] float32, normalised by the spec's mean and std.
-        log_mel: [B, T, 1, 96, 64] float32 VGGish log-mel patches.
+        log_mel: [B, T, 1 + S, 96, 64] float32 VGGish log-mel patches: of each step's own window,
+            then of those at the spec's S ``sound_offsets_seconds`` from it.
         valid: [B, T] bool, False where a step is padding.
     """
 

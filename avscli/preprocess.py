@@ -57,14 +57,18 @@ def prepare(clips: Sequence[Clip], spec: NetworkSpec) -> PreparedBatch:
     if not valid.any(axis=1).all():
         raise ValueError("every clip needs at least one valid step")
     frames = torch.from_numpy(np.stack([clip.frames for clip in clips]))
-    windows = [
-        centred_windows(clip.audio, [frame.stamp.pts_seconds for frame in clip.analysed])
+    offsets = np.array((0.0, *spec.sound_offsets_seconds))
+    moments = [
+        np.add.outer([frame.stamp.pts_seconds for frame in clip.analysed], offsets).ravel()
         for clip in clips
     ]
+    windows = np.concatenate(
+        [centred_windows(clip.audio, times) for clip, times in zip(clips, moments, strict=True)]
+    )
     levels = np.full(valid.shape, -np.inf)
-    levels[valid] = np.concatenate([level_dbfs(of_clip) for of_clip in windows])
-    log_mel = torch.zeros(*valid.shape, 1, 96, 64)
-    log_mel[torch.from_numpy(valid)] = window_log_mel(np.concatenate(windows))
+    levels[valid] = level_dbfs(windows[:: len(offsets)])
+    log_mel = torch.zeros(*valid.shape, len(offsets), 96, 64)
+    log_mel[torch.from_numpy(valid)] = window_log_mel(windows).reshape(-1, len(offsets), 96, 64)
     inputs = NetworkInput(
         frames=_filled(normalised(frames, spec), valid, spec.padding),
         log_mel=_filled(log_mel, valid, spec.padding),

@@ -39,8 +39,8 @@ class Hearing(nn.Module):
         self.told: Tensor | None = None
         self.said = torch.empty(0)
 
-    def forward(self, embedding: Tensor) -> Tensor:
-        self.said = self.inner(embedding) if self.told is None else self.told
+    def forward(self, embedding: Tensor, around: Tensor | None = None) -> Tensor:
+        self.said = self.inner(embedding, around) if self.told is None else self.told
         return self.said
 
 

@@ -15,12 +15,12 @@ import numpy as np
 
 from avscli.datasets.label_files import index_labels_of
 from avscli.datasets.tables import read_table
-from avscli.datatypes import WINDOW_SAMPLES
+from avscli.datatypes import SAMPLE_RATE_HZ, WINDOW_SAMPLES, AudioTrack
 from avscli.errors import DataError
 from avscli.media.stills import read_picture, read_waveform
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -160,28 +160,41 @@ class AvsMix:
         return table[indices]
 
 
-def load_pair(
-    data: AvsMix, pair: Pair
-) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.uint8]]:
-    """Read a pair: picture [H, W, 3] uint8, window [15600] float32, target [H, W] uint8.
-
-    The sound is the loudest 0.975 s of each recording, summed; a pair without recordings is
-    digital silence.
-    """
-    window = np.zeros(WINDOW_SAMPLES, np.float32)
-    for path in pair.audio:
-        window += loudest_window(read_waveform(path))
+def load_pair(data: AvsMix, pair: Pair) -> tuple[NDArray[np.uint8], AudioTrack, NDArray[np.uint8]]:
+    """Read a pair: picture [H, W, 3] uint8, sound as in `centred_sound`, target [H, W] uint8."""
+    sound = centred_sound([read_waveform(path) for path in pair.audio])
     target = data.target(data.indices(pair.mask), pair.sounding)
-    return read_picture(pair.image), np.clip(window, -1.0, 1.0), target
+    return read_picture(pair.image), sound, target
+
+
+def centred_sound(recordings: Sequence[NDArray[np.float32]]) -> AudioTrack:
+    """Sum recordings so that the middle of each one's loudest 0.975 s lies at time 0.
+
+    Args:
+        recordings: [N] float32 each, at 16 kHz; none are digital silence.
+    """
+    firsts = [-loudest_start(samples) - WINDOW_SAMPLES // 2 for samples in recordings]
+    first = min(firsts, default=0)
+    ends = [at + len(samples) for at, samples in zip(firsts, recordings, strict=True)]
+    mixed = np.zeros(max(ends, default=0) - first, np.float32)
+    for at, samples in zip(firsts, recordings, strict=True):
+        mixed[at - first : at - first + len(samples)] += samples
+    return AudioTrack(np.clip(mixed, -1.0, 1.0), SAMPLE_RATE_HZ, first / SAMPLE_RATE_HZ)
 
 
 def loudest_window(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the 15 600 consecutive samples with the most energy, zero-padded when short."""
+    start = loudest_start(samples)
+    window = samples[start : start + WINDOW_SAMPLES]
+    return np.pad(window, (0, WINDOW_SAMPLES - len(window)))
+
+
+def loudest_start(samples: NDArray[np.float32]) -> int:
+    """Return where the 15 600 consecutive samples with the most energy begin."""
     if len(samples) <= WINDOW_SAMPLES:
-        return np.pad(samples, (0, WINDOW_SAMPLES - len(samples)))
+        return 0
     energy = np.concatenate(([0.0], np.cumsum(samples.astype(np.float64) ** 2)))
-    start = int(np.argmax(energy[WINDOW_SAMPLES:] - energy[:-WINDOW_SAMPLES]))
-    return samples[start : start + WINDOW_SAMPLES]
+    return int(np.argmax(energy[WINDOW_SAMPLES:] - energy[:-WINDOW_SAMPLES]))
 
 
 def by_class(pictures: list[Picture]) -> dict[str, list[Picture]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from avscli.datasets.avsmix import VOID, loudest_window
+from avscli.datasets.avsmix import VOID, centred_sound
 from avscli.errors import DataError
 from avscli.evaluation.frames import LabelledFrame, read_pair
 from avscli.evaluation.rows import ClipRow, ratio
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from avscli.datasets.avsmix import AvsMix, Pair, Picture, Sound
+    from avscli.datatypes import AudioTrack
     from avscli.devices import Runtime
     from avscli.evaluation.clips import JudgedClip
     from avscli.evaluation.data import Altered, Sample
@@ -113,8 +114,8 @@ def swapped_couples(
             )
         absent = [s for s in sounds if not s.visual_classes & classes[pair.image]]
         right = read_pair(data, pair)
-        swapped = _window_of(_choose(absent, rng))
-        yield SwappedCouple(right, replace(right, window=swapped))
+        swapped = _heard(_choose(absent, rng))
+        yield SwappedCouple(right, replace(right, sound=swapped))
 
 
 def score_swapped(
@@ -193,8 +194,8 @@ def side_by_side(
         for side, (here, there) in enumerate(((left, right), (right, left))):
             target = (owners == side + 1).astype(np.uint8)
             target[owners == VOID] = VOID
-            window = _window_of(_choose(_only_from(sounds, here, there), rng))
-            frame = LabelledFrame(image, window, target, _SIDE_BY_SIDE_KIND, *here.classes)
+            sound = _heard(_choose(_only_from(sounds, here, there), rng))
+            frame = LabelledFrame(image, sound, target, _SIDE_BY_SIDE_KIND, *here.classes)
             yield SideBySide(frame, owners == 2 - side)
 
 
@@ -281,5 +282,5 @@ def _choose(sounds: Sequence[Sound], rng: Generator) -> Sound:
     return sounds[int(rng.integers(len(sounds)))]
 
 
-def _window_of(sound: Sound) -> NDArray[np.float32]:
-    return loudest_window(read_waveform(sound.audio))
+def _heard(sound: Sound) -> AudioTrack:
+    return centred_sound([read_waveform(sound.audio)])

@@ -18,7 +18,7 @@ from avscli.datasets.scenes import KINDS, TEST_SEEDS, sample_scene_frame
 from avscli.datatypes import WINDOW_SAMPLES
 from avscli.errors import DataError, UsageError
 from avscli.evaluation.counterfactual import NUM_COUPLES, side_by_side, swapped_couples
-from avscli.evaluation.frames import LabelledFrame, read_pair, scene_frames
+from avscli.evaluation.frames import LabelledFrame, around_the_frame, read_pair, scene_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -144,7 +144,10 @@ def _altered_scenes(count: int) -> Iterator[Altered]:
         track = np.zeros(WINDOW_SAMPLES)
         random_voice(rng, absent[int(rng.integers(len(absent)))]).add_to(track, 0, WINDOW_SAMPLES)
         window = (track / max(1.0, float(np.abs(track).max()))).astype(np.float32)
-        yield Altered(right, {"muted": _muted(right), "swapped": replace(right, window=window)})
+        yield Altered(
+            right,
+            {"muted": _muted(right), "swapped": replace(right, sound=around_the_frame(window))},
+        )
 
 
 def _avsbench(options: EvalDataOptions, root: Path) -> DataSet:
@@ -221,4 +224,4 @@ def _shifted(clip: LabelledClip) -> np.ndarray[tuple[int, ...], np.dtype[np.floa
 
 
 def _muted(frame: LabelledFrame) -> LabelledFrame:
-    return replace(frame, window=np.zeros_like(frame.window))
+    return replace(frame, sound=replace(frame.sound, samples=np.zeros_like(frame.sound.samples)))

@@ -10,6 +10,7 @@ import numpy as np
 
 from avscli.datasets.avsmix import load_pair
 from avscli.datasets.scenes import TEST_SEEDS, sample_scene_frame
+from avscli.datatypes import SAMPLE_RATE_HZ, WINDOW_SAMPLES, AudioTrack
 from avscli.errors import DataError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class LabelledFrame:
 
     Attributes:
         picture: [H, W, 3] uint8 RGB.
-        window: [15600] float32 sound around it.
+        sound: at 16 kHz, the frame at time 0.
         target: [H, W] uint8: 1 sounds, 0 does not, 255 void.
         kind: what the frame tests, for grouping.
         class_name: what sounds and is visible, when it is one class; else None.
@@ -34,7 +35,7 @@ class LabelledFrame:
     """
 
     picture: NDArray[np.uint8]
-    window: NDArray[np.float32]
+    sound: AudioTrack
     target: NDArray[np.uint8]
     kind: str
     class_name: str | None = None
@@ -53,14 +54,19 @@ def read_pair(data: AvsMix, pair: Pair) -> LabelledFrame:
         DataError: picture and mask differ in size.
         MediaError: a file is missing or unreadable.
     """
-    picture, window, target = load_pair(data, pair)
+    picture, sound, target = load_pair(data, pair)
     if picture.shape[:2] != target.shape:
         raise DataError(
             f"{pair.mask} is {target.shape[0]}×{target.shape[1]}, "
             f"its picture {picture.shape[0]}×{picture.shape[1]}"
         )
     only = next(iter(pair.sounding)) if len(pair.sounding) == 1 else None
-    return LabelledFrame(picture, window, target, pair.kind, only, pair.pair_id)
+    return LabelledFrame(picture, sound, target, pair.kind, only, pair.pair_id)
+
+
+def around_the_frame(window: NDArray[np.float32]) -> AudioTrack:
+    """Return a window [15600] float32 as a frame's sound, with nothing before and after."""
+    return AudioTrack(window, SAMPLE_RATE_HZ, -WINDOW_SAMPLES / SAMPLE_RATE_HZ / 2)
 
 
 def scene_frames(
@@ -70,4 +76,6 @@ def scene_frames(
     for seed in islice(seeds, count):
         frame = sample_scene_frame(seed, size_hw)
         target = frame.mask.astype(np.uint8)
-        yield LabelledFrame(frame.image, frame.window, target, "scene", name=f"scene{seed}")
+        yield LabelledFrame(
+            frame.image, around_the_frame(frame.window), target, "scene", name=f"scene{seed}"
+        )

@@ -84,7 +84,7 @@ def clip_input(clip: LabelledClip, spec: NetworkSpec) -> NetworkInput:
     size_hw = fit_frame_size(width / height, spec)
     pictures = np.stack([resize_picture(picture, size_hw) for picture in clip.pictures])
     frames = normalised(torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy()), spec)
-    log_mel = torch.from_numpy(np.array(clip.log_mel, np.float32))
+    log_mel = torch.from_numpy(_with_sound_around(clip, spec))
     valid = torch.from_numpy(clip.valid.copy())
     frames[~valid] = 0.0
     log_mel[~valid] = 0.0
@@ -96,6 +96,18 @@ def clip_input(clip: LabelledClip, spec: NetworkSpec) -> NetworkInput:
             for steps in (frames, log_mel, valid)
         )
     )
+
+
+def _with_sound_around(clip: LabelledClip, spec: NetworkSpec) -> NDArray[np.float32]:
+    """Put the patches of the steps before and after, one second apart, beside each step's own.
+
+    Returns:
+        [T, 1 + S, 96, 64], a copy; beyond the ends, the first and the last valid step are heard.
+    """
+    offsets = np.rint((0.0, *spec.sound_offsets_seconds)).astype(np.int64)
+    heard = np.add.outer(np.arange(len(clip.valid)), offsets)
+    around = heard.clip(0, int(np.flatnonzero(clip.valid)[-1]))
+    return np.asarray(clip.log_mel[np.where(offsets == 0, heard, around), 0], np.float32)
 
 
 def _extended(steps: Tensor, count: int, repeated: bool) -> Tensor:

@@ -9,10 +9,7 @@ import numpy as np
 
 from avscli.datasets.avsmix import VOID
 from avscli.datatypes import (
-    SAMPLE_RATE_HZ,
-    WINDOW_SAMPLES,
     AnalysedFrame,
-    AudioTrack,
     Clip,
     FrameStamp,
 )
@@ -166,14 +163,11 @@ def _as_clip(frame: LabelledFrame, spec: NetworkSpec) -> Clip:
     picture = resize_picture(
         frame.picture, fit_frame_size(frame.target.shape[1] / frame.target.shape[0], spec)
     )
-    track = AudioTrack(
-        frame.window, SAMPLE_RATE_HZ, start_seconds=-WINDOW_SAMPLES / SAMPLE_RATE_HZ / 2
-    )
     stamp = AnalysedFrame(FrameStamp(0, 0, 0.0), sequence=0)
     T = spec.clip_length
     return Clip(
         frames=np.repeat(picture.transpose(2, 0, 1)[None], T, axis=0),
         analysed=(stamp,) * T,
-        audio=track,
+        audio=frame.sound,
         valid=np.ones(T, np.bool_),
     )

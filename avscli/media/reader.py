@@ -170,10 +170,12 @@ class ClipReader:
             for block in self._blocks():
                 yield from self._clips(block, silence)
             return
+        furthest = max(map(abs, self._spec.sound_offsets_seconds), default=0.0)
+        reach = furthest + _HALF_WINDOW_SECONDS
         with closing(MonoSound(self.media, self._warn)) as sound:
             for block in self._blocks():
                 first, last = (step.analysed.stamp.pts_seconds for step in (block[0], block[-1]))
-                around = sound.stretch(first - _HALF_WINDOW_SECONDS, last + _HALF_WINDOW_SECONDS)
+                around = sound.stretch(first - reach, last + reach)
                 yield from self._clips(block, around)
 
     def _blocks(self) -> Iterator[list[_Step]]:

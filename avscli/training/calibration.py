@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import torch
 
 from avscli.datasets.avsmix import VOID
 from avscli.evaluation.scoring import EMPTY_SHARE, prepare_frames
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
+    from torch import nn
 
     from avscli.devices import Runtime
     from avscli.evaluation import LabelledFrame
@@ -86,10 +88,11 @@ def calibrate(runtime: Runtime, frames: Iterable[LabelledFrame]) -> Calibration:
     """Choose the shift of the sound side, fit the temperature, choose both thresholds.
 
     Args:
-        runtime: a loaded network; its sound side is shifted in place.
+        runtime: a loaded network; its sound side learns what is usual and is shifted, in place.
         frames: of the validation split; all are kept in memory.
     """
     frames = list(frames)
+    _learn_what_is_usual(runtime, frames)
     shift, evidence = _shift_the_sound(runtime, frames)
     logits = np.concatenate([e.logits[e.scored] for e in evidence])
     truth = np.concatenate([e.truth[e.scored] for e in evidence])
@@ -97,6 +100,21 @@ def calibrate(runtime: Runtime, frames: Iterable[LabelledFrame]) -> Calibration:
     thresholds = choose_thresholds(evidence, temperature)
     before, after = (_error(logits / t, truth) for t in (1.0, temperature))
     return Calibration(temperature, *thresholds, shift, before, after)
+
+
+@torch.inference_mode()
+def _learn_what_is_usual(runtime: Runtime, frames: Sequence[LabelledFrame]) -> None:
+    """Tell the sound side what its hidden features mostly are, over all windows of the frames."""
+    network = runtime.network
+    agreement: SourceAgreement | None = getattr(network, "agreement", None)
+    if agreement is None or not network.spec.sound_offsets_seconds:
+        return
+    encoder: nn.Module = network.audio_encoder  # type: ignore[attr-defined]
+    means = []
+    for frame in frames:
+        patches = prepare_frames([frame], network.spec).log_mel.flatten(0, 2)[:, None]
+        means.append(agreement.sound.hidden(encoder(patches.to(runtime.device))).mean(dim=0))
+    agreement.sound.usual.copy_(torch.stack(means).mean(dim=0))
 
 
 def _shift_the_sound(

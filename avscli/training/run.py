@@ -98,9 +98,12 @@ def export(trainer: Trainer, data: AvsMix | None, warn: Callable[[str], None]) -
         save_checkpoint(path, trainer.average, info, dtype=torch.float16)
         return start(load_network(str(path)), "cpu", precision="fp32", warn=warn)
 
-    found = calibrate(runtime(), _validation_frames(data))
-    if found.sound_shift:
-        trainer.average["agreement.sound.names.bias"] += found.sound_shift
+    calibrated = runtime()
+    found = calibrate(calibrated, _validation_frames(data))
+    sound_side = "agreement.sound."
+    trainer.average |= {
+        k: v for k, v in calibrated.network.state_dict().items() if k.startswith(sound_side)
+    }
     info["spec"] = dataclasses.replace(
         recipe.spec,
         temperature=found.temperature,

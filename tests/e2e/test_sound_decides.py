@@ -13,6 +13,7 @@ from avscli.config import DEFAULT_WEIGHTS
 from avscli.datasets.scenes import TEST_SEEDS, SceneFrame, sample_scene_couple
 from avscli.devices import Runtime, start
 from avscli.evaluation import LabelledFrame
+from avscli.evaluation.frames import around_the_frame
 from avscli.evaluation.scoring import judge
 
 pytestmark = [pytest.mark.weights, pytest.mark.slow]
@@ -41,7 +42,9 @@ def cases() -> list[Case]:
 
 
 def mask_of(runtime: Runtime, frame: SceneFrame) -> np.ndarray:
-    labelled = LabelledFrame(frame.image, frame.window, frame.mask.astype(np.uint8), "scene")
+    labelled = LabelledFrame(
+        frame.image, around_the_frame(frame.window), frame.mask.astype(np.uint8), "scene"
+    )
     return judge(runtime, labelled).mask
 
 

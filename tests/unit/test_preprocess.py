@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from avscli.audio.log_mel import window_log_mel
+from avscli.audio.windows import centred_windows
 from avscli.datatypes import (
     AnalysedFrame,
     AudioTrack,
@@ -70,6 +71,18 @@ def test_each_step_hears_the_window_centred_on_its_frame() -> None:
     around_two_seconds = clip.audio.samples[3 * 16_000 - 7800 : 3 * 16_000 + 7800]
     log_mel = prepare([clip], SPEC).inputs.log_mel[0, 2]
     torch.testing.assert_close(log_mel, window_log_mel(around_two_seconds))
+
+
+def test_a_network_that_hears_around_gets_the_windows_at_its_offsets_after_the_own() -> None:
+    clips = [make_clip(), make_clip(num_valid=2, amplitude=0.1)]
+    offsets = (-1.0, 0.5, 10.0)
+    batch = prepare(clips, dataclasses.replace(SPEC, sound_offsets_seconds=offsets))
+    assert batch.inputs.log_mel.shape == (2, 4, 1 + 3, 96, 64)
+    for clip, of_clip in zip(clips, batch.inputs.log_mel, strict=True):
+        at = [1.0 + offset for offset in (0.0, *offsets)]  # around the second step
+        expected = window_log_mel(centred_windows(clip.audio, at))[:, 0]
+        torch.testing.assert_close(of_clip[1], expected)
+    np.testing.assert_array_equal(batch.levels_dbfs, prepare(clips, SPEC).levels_dbfs)
 
 
 def test_levels_are_those_of_the_windows() -> None:

@@ -129,8 +129,10 @@ class PCMANet(nn.Module):
                 hint="convert it again with: avs models convert … --vggish FILE",
             )
         B, T = inputs.valid.shape
-        embeddings = self.audio_encoder(inputs.log_mel.flatten(0, 1)).reshape(B, T, -1)
-        return self.forward_embeddings(inputs.frames, embeddings, inputs.valid)
+        patches = inputs.log_mel.flatten(0, 2)[:, None]
+        embeddings = self.audio_encoder(patches).reshape(B, T, inputs.log_mel.shape[2], -1)
+        look = self.look(inputs.frames.flatten(0, 1))
+        return self.listen(look, embeddings[:, :, 0], inputs.valid, around=embeddings[:, :, 1:])
 
     def forward_embeddings(self, frames: Tensor, audio: Tensor, valid: Tensor) -> NetworkOutput:
         """Segment clips whose sound is already encoded.
@@ -153,12 +155,16 @@ class PCMANet(nn.Module):
             return Look(projected, None)
         return Look(projected, self.agreement.name(projected[1:], maps[-1]))
 
-    def listen(self, look: Look, audio: Tensor, valid: Tensor) -> NetworkOutput:
+    def listen(
+        self, look: Look, audio: Tensor, valid: Tensor, *, around: Tensor | None = None
+    ) -> NetworkOutput:
         """Segment clips whose frames are already encoded by `look`.
 
         Args:
             look: of the B·T frames, clip by clip.
             audio, valid: as in `forward_embeddings`.
+            around: [B, T, S, D] embeddings of the sound before and after each step; only
+                `SourceAgreement` hears them.
         """
         B, T = valid.shape
         sound, features = audio.flatten(0, 1), look.maps
@@ -169,7 +175,8 @@ class PCMANet(nn.Module):
         evidence, sources = None, None
         if self.agreement is not None:
             assert look.picture is not None
-            evidence, heard = self.agreement(look.picture, sound)
+            other = None if around is None else around.flatten(0, 1)
+            evidence, heard = self.agreement(look.picture, sound, other)
             named = (look.picture, heard)
             sources = SourceLogits(*(x.float().reshape(B, T, *x.shape[1:]) for x in named))
         logits, marks = self._decode(features, self.audio_projection(sound), valid, evidence)

@@ -6,7 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avscli.datasets.avsmix import AvsMix, load_pair, loudest_window
+from avscli.audio.windows import centred_windows
+from avscli.datasets.avsmix import (
+    AvsMix,
+    centred_sound,
+    load_pair,
+    loudest_start,
+    loudest_window,
+)
 from avscli.datatypes import WINDOW_SAMPLES
 from avscli.errors import DataError, ExitCode
 
@@ -82,6 +89,22 @@ def test_a_short_sound_is_padded_with_silence():
     assert window.sum() == 10
 
 
+def test_recordings_sound_together_where_each_is_loudest():
+    rng = np.random.default_rng(0)
+    long, short = (0.05 * rng.standard_normal(n).astype(np.float32) for n in (70_000, 9_000))
+    long[40_000:41_000] *= 2.0
+    sound = centred_sound([long, short])
+    (window,) = centred_windows(sound, [0.0])
+    np.testing.assert_array_equal(window, loudest_window(long) + loudest_window(short))
+    (before,) = centred_windows(sound, [-1.0])
+    start = loudest_start(long)
+    np.testing.assert_array_equal(before, long[start - 16_000 :][:WINDOW_SAMPLES])
+
+
+def test_no_recording_is_digital_silence():
+    assert not centred_windows(centred_sound([]), [-1.0, 0.0]).any()
+
+
 @pytest.mark.shared
 @pytest.mark.skipif(not AVSMIX.is_dir(), reason="no copy of avsmix beside the project")
 def test_real_pairs_fit_their_description():
@@ -89,7 +112,7 @@ def test_real_pairs_fit_their_description():
     pairs = data.pairs("test")
     assert len(pairs) == 1313
     for pair in pairs[::200]:
-        picture, window, target = load_pair(data, pair)
+        picture, sound, target = load_pair(data, pair)
         assert picture.shape[:2] == target.shape
-        assert window.any() == (pair.kind != "silent")
+        assert centred_windows(sound, [0.0]).any() == (pair.kind != "silent")
         assert (target == 1).any() == bool(pair.sounding)

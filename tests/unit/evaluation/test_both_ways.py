@@ -208,8 +208,19 @@ def test_a_clip_is_cut_to_the_networks_length(tmp_path):
     assert inputs.log_mel.flatten(0, 1)[:5].numpy() == pytest.approx(clip.log_mel)
 
 
+def test_a_network_that_hears_around_is_given_the_neighbouring_steps(tmp_path):
+    data = open_data(EvalDataOptions("avsbench-avss", write_avss(tmp_path, clips=CLIPS)))
+    clip = next(c for c in data.samples() if not c.valid.all())
+    spec = replace(TINY_SPEC, sound_offsets_seconds=(-1.0, 2.0))
+    log_mel = clip_input(clip, spec).log_mel.flatten(0, 1).numpy()
+    last = int(clip.valid.sum()) - 1
+    for step in range(last + 1):
+        heard = [clip.log_mel[at, 0] for at in (step, max(step - 1, 0), min(step + 2, last))]
+        assert np.array_equal(log_mel[step], heard)
+
+
 def sound_of(sample: Sample) -> np.ndarray:
-    return sample.window if isinstance(sample, LabelledFrame) else sample.log_mel
+    return sample.sound.samples if isinstance(sample, LabelledFrame) else sample.log_mel
 
 
 def changed_sounds(altered: Altered) -> dict[str, np.ndarray]:
@@ -252,7 +263,7 @@ def test_a_scenes_swapped_sound_comes_from_a_kind_that_is_not_shown():
     assert len(KINDS) > 4  # else a full scene would leave none
     items = list(open_data(EvalDataOptions("scenes", limit=6)).altered())
     assert items
-    assert all(item.others["swapped"].window.any() for item in items)
+    assert all(item.others["swapped"].sound.samples.any() for item in items)
 
 
 def test_counterfactuals_are_reported_with_their_differences(tmp_path, runtime):

@@ -338,6 +338,17 @@ def test_sound_of_a_longer_clip_covers_the_windows_of_all_its_frames(tmp_path: P
         assert end >= last + 0.4875
 
 
+def test_sound_reaches_as_far_as_the_network_hears(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mkv", fps=5, seconds=3, audio=tone(440))
+    spec = replace(SPEC, sound_offsets_seconds=(-2.0, 1.0))
+    for near, far in zip(clips_of(path), clips_of(path, spec=spec), strict=True):
+        lead = round((near.audio.start_seconds - far.audio.start_seconds) * 16_000)
+        assert lead in (31_999, 32_000)
+        assert len(far.audio.samples) >= len(near.audio.samples) + 2 * 32_000 - 1
+        common = far.audio.samples[lead : lead + len(near.audio.samples)]
+        np.testing.assert_array_equal(common, near.audio.samples)
+
+
 def test_no_audio_is_refused_with_the_way_out(tmp_path: Path) -> None:
     path = make_video(tmp_path / "a.mp4", audio=None)
     with pytest.raises(NoAudioError, match="no audio track") as caught:

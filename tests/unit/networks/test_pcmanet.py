@@ -12,6 +12,7 @@ from avscli.networks.pcmanet.modules import (
     AudioVisualGroupAttention,
     GuidedFusion,
     QuerySelectedCrossAttention,
+    SoundNaming,
     SourceAgreement,
     confidence_induced_mask,
 )
@@ -222,6 +223,41 @@ def test_qsca_can_decline_when_every_sound_is_padding():
         torch.rand(2, 16, 4, 4), torch.rand(2, 16), (4, 4), torch.tensor([[True, False]] * 1), None
     )
     assert guide.isfinite().all()
+
+
+def test_the_same_sound_all_around_changes_nothing(agreeing):
+    inputs = make_inputs(2, 3)
+    around = dataclasses.replace(inputs, log_mel=inputs.log_mel.expand(-1, -1, 4, -1, -1))
+    with torch.inference_mode():
+        alone, same = agreeing(inputs), agreeing(around)
+    torch.testing.assert_close(same.sources.sound, alone.sources.sound)
+    torch.testing.assert_close(same.logits, alone.logits, rtol=1e-4, atol=1e-5)
+
+
+def test_sounds_around_have_a_say_by_their_likeness():
+    torch.manual_seed(0)
+    naming = SoundNaming(6, 3).eval()
+    torch.nn.init.normal_(naming.usual)
+    own, around = torch.rand(2, 6), torch.rand(2, 4, 6)
+    with torch.inference_mode():
+        logits = naming(own, around)
+        each = torch.stack([naming(own), *(naming(around[:, s]) for s in range(4))], dim=1)
+        hidden = naming.hidden(torch.cat((own[:, None], around), dim=1)) - naming.usual
+        likeness = torch.cosine_similarity(hidden, hidden[:, :1], dim=-1)
+    weights = torch.exp(likeness / 0.3)
+    expected = (weights[..., None] * each).sum(dim=1) / weights.sum(dim=1, keepdim=True)
+    torch.testing.assert_close(logits, expected)
+
+
+def test_a_sound_unlike_those_around_it_stands_alone():
+    naming = SoundNaming(4, 2).eval()
+    naming.usual.copy_(naming.hidden.bias.detach())
+    own = torch.rand(1, 4)
+    with torch.inference_mode():
+        alone = naming(own)
+        opposite = naming(own, -own[:, None].expand(1, 6, 4))
+        loudest = (naming(-own) - alone).abs().max()
+    assert (opposite - alone).abs().max() < 0.01 * loudest  # 6 e^(-2 / 0.3) of it
 
 
 def test_the_deepest_fusion_has_no_coarser_input():

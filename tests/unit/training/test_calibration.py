@@ -9,6 +9,7 @@ import torch
 from avscli.datasets.scenes import VALIDATION_SEEDS
 from avscli.devices import start
 from avscli.evaluation import scene_frames
+from avscli.evaluation.scoring import prepare_frames
 from avscli.training.calibration import (
     EMPTY_WANTED,
     REGION_LOGITS,
@@ -107,6 +108,19 @@ def test_faint_pixels_count_where_their_region_is_sure_somewhere():
 def test_void_pixels_neither_fill_nor_hit():
     void = Evidence(np.full(HALF.shape, 3.0, np.float32), np.zeros_like(HALF), np.zeros_like(HALF))
     assert merit([void], 0.0).kept_empty == EMPTY_WANTED
+
+
+def test_what_is_usual_is_learned_over_all_windows_that_are_heard():
+    spec = dataclasses.replace(NAMING_SPEC, sound_offsets_seconds=(-0.25, 0.25))
+    network = make_network(spec)
+    runtime = start(network, "cpu", precision="fp32", warn=pytest.fail)
+    frames = list(scene_frames(3, (64, 64), seeds=VALIDATION_SEEDS))
+    calibrate(runtime, frames)
+    with torch.inference_mode():
+        patches = prepare_frames(frames, spec).log_mel.flatten(0, 2)[:, None]
+        hidden = network.agreement.sound.hidden(network.audio_encoder(patches))
+    assert len(hidden) == 3 * 3 * NAMING_SPEC.clip_length
+    torch.testing.assert_close(network.agreement.sound.usual, hidden.mean(dim=0))
 
 
 def test_a_sound_side_that_is_too_careful_is_shifted_up():
