@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 SAVE_EVERY_SECONDS = 120.0
 LOG_EVERY_STEPS = 20
+_SURE_LOGIT = 8.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,12 +68,14 @@ class Batch:
         frames: [N / 2, 3, h, w], normalised.
         shown: [N / 2, h, w] uint8 source classes, as `Sample.shown`.
         target: [N, h, w] uint8, as `Sample.target`.
+        heard: [N, K] float, 1 where a source class could make what is heard.
     """
 
     log_mel: Tensor
     frames: Tensor
     shown: Tensor
     target: Tensor
+    heard: Tensor
 
 
 class Trainer:
@@ -267,6 +270,7 @@ class Trainer:
             frames=normalised(pixels.permute(0, 3, 1, 2), self.recipe.spec),
             shown=torch.from_numpy(np.stack([first.shown for first, _ in couples])),
             target=torch.from_numpy(np.stack([s.target for s in samples])),
+            heard=_many_hot([s.sound.heard for s in samples], self.source_index),
         )
 
     def _train_step(self, batch: SoundBatch | Batch) -> dict[str, float]:
@@ -303,7 +307,8 @@ class Trainer:
         # A couple shares its picture, so what no sound has touched is computed once.
         look = network.look(batch.frames)
         valid = torch.ones(len(embedding), 1, dtype=torch.bool)
-        output = network.listen(look.repeated(2), embedding[:, None], valid)
+        heard = None if network.agreement is None else self._heard(batch, embedding)
+        output = network.listen(look.repeated(2), embedding[:, None], valid, heard=heard)
         for number, logits in enumerate(output.stage_logits, start=1):
             losses[f"stage{number}"] = stage_loss(
                 logits.flatten(0, 1), batch.target, smoothing_pixels=self.recipe.smoothing_pixels
@@ -311,6 +316,14 @@ class Trainer:
         if look.picture is not None:
             losses["shown"] = picture_loss(look.picture, batch.shown)
         return losses
+
+    @torch.no_grad()
+    def _heard(self, batch: Batch, embedding: Tensor) -> Tensor:
+        """Return [N, 1, K] logits of what the stages are to believe of each sample's sound."""
+        assert self.network.agreement is not None
+        said = self.network.agreement.sound(embedding)
+        is_told = torch.rand(len(said), 1) < self.recipe.told_share
+        return torch.where(is_told, _SURE_LOGIT * (2.0 * batch.heard - 1.0), said)[:, None]
 
     def _sound_losses(self, batch: SoundBatch) -> dict[str, Tensor]:
         tags, heard = self.sound_side(batch.log_mel)

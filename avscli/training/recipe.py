@@ -41,6 +41,8 @@ class Recipe:
         composites: share of pictures made of two.
         sound_kinds: weights of matching, mismatching, ambient, no sound.
         scenes_share: share of couples that come from generated scenes.
+        told_share: share of samples whose stages are told the truth about what could make the
+            sound, not what the sound side says; where that errs, they would learn to doubt it.
         seed: of everything random.
         precision: ``fp32`` or ``bf16`` autocast.
     """
@@ -70,6 +72,7 @@ class Recipe:
     composites: float
     sound_kinds: tuple[float, float, float, float]
     scenes_share: float
+    told_share: float
     seed: int
     precision: str
 

@@ -265,26 +265,23 @@ class SourceAgreement(nn.Module):
         logits: Tensor = resize(self.naming(deep), size) + fine
         return logits
 
-    def forward(
-        self, picture: Tensor, embedding: Tensor, around: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Compare what `name` says with what is heard.
+    def forward(self, picture: Tensor, sound: Tensor) -> Tensor:
+        """Compare what `name` says of pictures with what `sound` says of their sounds.
 
         Args:
-            picture: [N, 1 + K, h, w] from `name`.
-            embedding, around: as in `SoundNaming`.
+            picture: [N, 1 + K, h, w] logits.
+            sound: [N, K] logits.
 
         Returns:
-            [N, 1, h, w] the logit of the agreement, bounded; [N, K] sound logits.
+            [N, 1, h, w] the logit of the agreement, bounded.
         """
-        sound = self.sound(embedding, around)
         # In half precision the largest agreement would round to 1, and its logit to infinity.
         with torch.autocast(sound.device.type, enabled=False):
             shown = picture.float().softmax(dim=1)[:, 1:]
             heard = sound.detach().float().sigmoid()
             agreement = torch.einsum("nkhw,nk->nhw", shown, heard)[:, None]
             bounded = agreement.clamp(_LEAST_AGREEMENT, 1 - _LEAST_AGREEMENT)
-            return bounded.logit(), sound
+            return bounded.logit()
 
 
 class PictureNaming(nn.Module):
@@ -319,7 +316,7 @@ class SoundNaming(nn.Module):
     """Logits of the source classes that could make a sound.
 
     A second of sound is short to name. What is heard before and after it has a say as far as it
-    sounds alike; a sound that begins or ends stands alone.
+    sounds alike: in what it is, not in whether it is.
 
     Args:
         audio_features: D of the audio embedding.
@@ -351,7 +348,8 @@ class SoundNaming(nn.Module):
             around: [N, S, D], of other moments of the same sound.
 
         Returns:
-            [N, K] logits: the mean over all moments, weighted by their likeness to the first.
+            [N, K] logits: the mean over all moments, weighted by their likeness to the first; as
+            a whole lowered until none is above the largest of the first alone.
         """
         logits: Tensor = self.names(self.features(embedding))
         if around is None or around.shape[1] == 0:
@@ -361,7 +359,10 @@ class SoundNaming(nn.Module):
         likeness = (directions * directions[:, :1]).sum(dim=-1)
         weights = (likeness / _LIKENESS_SCALE).softmax(dim=1)  # [N, 1 + S]
         others: Tensor = self.names(self.features(around))
-        return torch.einsum("ns,nsk->nk", weights, torch.cat((logits[:, None], others), dim=1))
+        each = torch.cat((logits[:, None], others), dim=1)
+        mean = torch.einsum("ns,nsk->nk", weights, each)
+        surer = mean.amax(dim=1, keepdim=True) - logits.amax(dim=1, keepdim=True)
+        return mean - surer.clamp_min(0.0)
 
 
 class GuidedFusion(nn.Module):

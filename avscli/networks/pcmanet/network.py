@@ -156,15 +156,22 @@ class PCMANet(nn.Module):
         return Look(projected, self.agreement.name(projected[1:], maps[-1]))
 
     def listen(
-        self, look: Look, audio: Tensor, valid: Tensor, *, around: Tensor | None = None
+        self,
+        look: Look,
+        audio: Tensor,
+        valid: Tensor,
+        *,
+        around: Tensor | None = None,
+        heard: Tensor | None = None,
     ) -> NetworkOutput:
         """Segment clips whose frames are already encoded by `look`.
 
         Args:
             look: of the B·T frames, clip by clip.
             audio, valid: as in `forward_embeddings`.
-            around: [B, T, S, D] embeddings of the sound before and after each step; only
-                `SourceAgreement` hears them.
+            around: [B, T, S, D] embeddings of the sound before and after each step; only the
+                naming of sources hears them.
+            heard: [B, T, K] logits of the source classes, for those that the sound side would say.
         """
         B, T = valid.shape
         sound, features = audio.flatten(0, 1), look.maps
@@ -175,9 +182,12 @@ class PCMANet(nn.Module):
         evidence, sources = None, None
         if self.agreement is not None:
             assert look.picture is not None
-            other = None if around is None else around.flatten(0, 1)
-            evidence, heard = self.agreement(look.picture, sound, other)
-            named = (look.picture, heard)
+            if heard is None:
+                said = self.agreement.sound(sound, None if around is None else around.flatten(0, 1))
+            else:
+                said = heard.flatten(0, 1)
+            evidence = self.agreement(look.picture, said)
+            named = (look.picture, said)
             sources = SourceLogits(*(x.float().reshape(B, T, *x.shape[1:]) for x in named))
         logits, marks = self._decode(features, self.audio_projection(sound), valid, evidence)
         shares = torch.stack([m.flatten(1).float().mean(dim=1) for m in marks], dim=1)

@@ -183,6 +183,28 @@ def test_every_teacher_starts_alike_hears_other_windows_and_the_last_round_learn
     assert [set(t.unique().tolist()) <= {0.0, 1.0} for t in targets] == [True] * 4 + [False] * 2
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_stages_are_told_what_could_make_the_sound_in_a_share_of_the_samples(
+    tmp_path, monkeypatch, share
+):
+    trainer = make_trainer(tmp_path, sound_steps=0, steps=8, told_share=share)
+    listen, losses = trainer.network.listen, trainer._losses
+    believed, batches = [], []
+    monkeypatch.setattr(
+        trainer.network,
+        "listen",
+        lambda *args, heard: believed.append(heard[:, 0]) or listen(*args, heard=heard),
+    )
+    monkeypatch.setattr(trainer, "_losses", lambda batch: batches.append(batch) or losses(batch))
+    trainer.run(quiet=True)
+    heard, truth = torch.cat(believed), torch.cat([batch.heard for batch in batches])
+    is_told = (heard.abs() == 8.0).all(dim=1)
+    assert is_told.float().mean() == pytest.approx(share, abs=0.3)
+    assert torch.equal(heard[is_told] > 0.0, truth[is_told] > 0.0)
+    sounding = torch.cat([(batch.target == 1).flatten(1).any(dim=1) for batch in batches])
+    assert truth[sounding].any(dim=1).all()
+
+
 def test_the_mean_of_teachers_is_taken_of_logits_and_told_as_probability():
     torch.manual_seed(0)
     naming = SoundNaming(8, 3)
