@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 _SOUND_KINDS = ("matching", "mismatching", "ambient", "none")
 STEPS = "footsteps_and_hits"
 _CROWDED_SHARE = 0.35  # of single pictures: where the sound has to choose, and one in nine as drawn
+_LEAST_SHARE = 0.002  # of a picture; what takes less is drawn as if it took this
 _PASTED_SHARE = 0.4  # of the other single pictures: get something of another one
 _SOUND_NUMBERS = (0.05, 0.6, 0.35)  # shares of windows with no, one and two sounds
 _LEAST_SIZE_HW = (32, 32)  # of pictures that nobody will look at
@@ -138,6 +139,9 @@ class AvsMixSamples:
         self.negative = [c for c in recorded if not self.makes[c]]
         sounding = frozenset().union(*self.makes.values())
         self.crowded = [p for p in data.pictures("train") if len(p.classes & sounding) > 1]
+        # What is small is learned slowly: pictures of it are drawn more often, too.
+        weights = np.array([self._smallest_share(p, sounding) for p in self.crowded]) ** -0.5
+        self.crowded_weights = weights / weights.sum()
         # Rare classes are drawn more often than they occur, common ones less: square root.
         names = [n for n in self.pictures if n not in ("background", "other_object")]
         weights = np.sqrt([len(self.pictures[n]) for n in names])
@@ -207,7 +211,7 @@ class AvsMixSamples:
         self, size_hw: tuple[int, int], rng: Generator
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         if self.crowded and rng.random() < _CROWDED_SHARE:
-            crowded = self.crowded[rng.integers(len(self.crowded))]
+            crowded = self.crowded[rng.choice(len(self.crowded), p=self.crowded_weights)]
             return random_crop(*_pixels(crowded), size_hw, rng)
         image, mask = random_crop(*_pixels(self._any_picture(rng)), size_hw, rng)
         if rng.random() >= _PASTED_SHARE:
@@ -215,6 +219,13 @@ class AvsMixSamples:
         name = self._any_class(rng)
         donor = _pixels(self._picture_of(name, rng))
         return paste_object(image, mask, donor, self.data.class_index[name], rng)
+
+    def _smallest_share(self, picture: Picture, classes: frozenset[str]) -> float:
+        """Return the share of a picture that the least visible of some classes takes."""
+        indices = read_indices(picture.mask)
+        counts = np.bincount(indices.ravel(), minlength=256)
+        least = min(counts[self.data.class_index[name]] for name in picture.classes & classes)
+        return max(_LEAST_SHARE, float(least) / indices.size)
 
     def _any_picture(self, rng: Generator) -> Picture:
         return self._picture_of(self._any_class(rng), rng)

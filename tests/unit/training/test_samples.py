@@ -7,6 +7,7 @@ import pytest
 
 from avscli.datasets.avsmix import AvsMix
 from avscli.datasets.scenes import KINDS
+from avscli.media.stills import read_indices
 from avscli.training import samples
 from avscli.training.samples import SCENE_NAMES, STEPS, AvsMixSamples, SceneSamples
 
@@ -101,6 +102,26 @@ def test_pictures_in_which_the_sound_has_to_choose_come_more_often_than_they_occ
     drawn = [single.draw(np.random.default_rng(seed), SIZE)[0].shown for seed in range(150)]
     several = np.mean([np.isin(names, shown).sum() > 1 for shown in drawn])
     assert several > 2 * occur
+
+
+@pytest.mark.shared
+@needs_avsmix
+def test_a_thing_a_quarter_as_large_is_drawn_twice_as_often(source):
+    sounding = frozenset().union(*source.makes.values())
+
+    def smallest_share(picture) -> float:
+        labels = read_indices(picture.mask)
+        return min(
+            float(np.mean(labels == source.data.class_index[name]))
+            for name in picture.classes & sounding
+        )
+
+    shares = np.array([smallest_share(picture) for picture in source.crowded])
+    is_seen = shares > 0.01
+    products = source.crowded_weights[is_seen] * np.sqrt(shares[is_seen])
+    assert is_seen.sum() > 300
+    assert np.ptp(products) < 1e-9
+    assert source.crowded_weights.sum() == pytest.approx(1.0)
 
 
 @pytest.mark.shared
