@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from avscli.networks.contract import AVSNetwork
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 2: named sources have a hidden layer, and specs the sound around
 GOLDEN_TOLERANCE = 2e-3  # largest logit difference between machines in float32
 _METADATA_KEY = "avscli"
 
@@ -234,7 +234,7 @@ def _built(path: Path, spec: NetworkSpec) -> AVSNetwork:
 
 def _parse_info(metadata: Mapping[str, Any], sha256: str, num_parameters: int) -> CheckpointInfo:
     version = metadata["format_version"]
-    if version != FORMAT_VERSION:
+    if version > FORMAT_VERSION:
         raise WeightsError(
             f"checkpoint format {version} is newer than this avscli reads ({FORMAT_VERSION})",
             hint="upgrade avscli",

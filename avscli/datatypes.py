@@ -29,6 +29,7 @@ JsonScalar = str | int | float | bool
 
 SAMPLE_RATE_HZ = 16_000
 WINDOW_SAMPLES = 15_600  # 0.975 s: exactly one VGGish patch of 96 frames (networks.md, front end)
+FURTHEST_SECONDS = 60.0  # from a step, that a network may hear: files are read ahead by this
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +221,11 @@ class NetworkSpec:
             raise ValueError("threshold must lie in (0, 1) and temperature be positive")
         if not 0.0 <= self.region_threshold < 1.0:
             raise ValueError(f"region_threshold must lie in [0, 1), got {self.region_threshold}")
+        if not all(0.0 < abs(s) <= FURTHEST_SECONDS for s in self.sound_offsets_seconds):
+            raise ValueError(
+                f"sound_offsets_seconds must not be 0, nor further than ±{FURTHEST_SECONDS:g}, "
+                f"got {list(self.sound_offsets_seconds)}"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """Return the spec as plain JSON values."""

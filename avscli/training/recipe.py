@@ -83,6 +83,11 @@ class Recipe:
         for name in ("sample_size_hw", "late_size_hw"):
             if any(side % 32 for side in getattr(self, name)):
                 raise UsageError(f"{name} must be multiples of 32, got {getattr(self, name)}")
+        for name in ("late_share", "resting_share", "composites", "scenes_share", "told_share"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise UsageError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
+        if self.sound_teachers < 0:
+            raise UsageError(f"sound_teachers must not be negative, got {self.sound_teachers}")
         if self.precision not in ("fp32", "bf16"):
             raise UsageError(f"precision must be fp32 or bf16, got {self.precision!r}")
 

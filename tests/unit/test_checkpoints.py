@@ -145,6 +145,13 @@ def test_a_newer_format_says_upgrade(tmp_path, monkeypatch):
     assert "upgrade" in caught.value.hint
 
 
+def test_an_older_format_still_loads(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "FORMAT_VERSION", 1)
+    path = save_tiny(tmp_path / "tiny.safetensors")
+    monkeypatch.undo()
+    assert checkpoints.load_network(str(path)).spec == TINY_SPEC
+
+
 def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(UnknownNetworkError) as caught:
         shipped.find_checkpoint("pcmanet-mimi")

@@ -126,3 +126,9 @@ def test_a_batch_is_its_clips_one_by_one() -> None:
 def test_a_clip_of_padding_only_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one valid step"):
         prepare([make_clip(num_valid=0)], SPEC)
+
+
+@pytest.mark.parametrize("seconds", [0.0, float("nan"), float("inf"), 61.0])
+def test_no_network_hears_its_own_moment_twice_or_hours_ahead(seconds):
+    with pytest.raises(ValueError, match="sound_offsets_seconds"):
+        dataclasses.replace(SPEC, sound_offsets_seconds=(1.0, seconds))
