@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from avscli.networks.pcmanet.modules import SourceAgreement
 
 THRESHOLDS = tuple(k / 100 for k in range(20, 81, 5))
-REGION_THRESHOLDS = (0.6, 0.65, 0.7, 0.75, 0.775, 0.8, 0.825, 0.85, 0.875, 0.9, 0.925, 0.95)
+REGION_THRESHOLDS = (0.6, 0.65, 0.7, 0.75, *(k / 40 for k in range(31, 40)), 0.98, 0.99)
 SOUND_SHIFTS = (0.0, 0.7, 1.4, 2.1)
 REGION_LOGITS = (-math.inf, *(k / 2 for k in range(1, 13)))  # before the temperature is known
 EMPTY_WANTED = 0.95
