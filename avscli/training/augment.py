@@ -64,9 +64,12 @@ def paste_object(
     Its longer side takes 10 to 85 % of the picture's there, half of the time less than 29 %.
 
     Args:
-        image, mask: of the picture; not changed.
+        image, mask: of the picture, [H, W, 3] and [H, W]; not changed.
         donor: image and mask of another one, of any size.
         index: of the class in the donor's mask; at least one pixel has it.
+
+    Returns:
+        image and mask, of the same sizes; the object's edges are blended, but not beyond its box.
 
     Source: Ghiasi et al., "Simple Copy-Paste is a Strong Data Augmentation Method for Instance
     Segmentation", arXiv 2012.07177, with smoothed edges.

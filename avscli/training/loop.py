@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 SAVE_EVERY_SECONDS = 120.0
 LOG_EVERY_STEPS = 20
-_SURE_LOGIT = 8.0
+_SURE_LOGIT = 8.0  # of the truth, where stages are told it; hardly any sound is as sure
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -282,6 +282,7 @@ class Trainer:
             self.step - self.hearing_steps < self.recipe.resting_share * self.recipe.steps
         )
         torch.manual_seed(self.recipe.seed * self.num_steps + self.step)  # dropout, resumable
+        self.sound_side.train(isinstance(batch, SoundBatch))  # at rest it has no doubts of its own
         with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.precision == "bf16"):
             losses = (
                 self._sound_losses(batch) if isinstance(batch, SoundBatch) else self._losses(batch)
@@ -307,8 +308,8 @@ class Trainer:
         # A couple shares its picture, so what no sound has touched is computed once.
         look = network.look(batch.frames)
         valid = torch.ones(len(embedding), 1, dtype=torch.bool)
-        heard = None if network.agreement is None else self._heard(batch, embedding)
-        output = network.listen(look.repeated(2), embedding[:, None], valid, heard=heard)
+        told = None if network.agreement is None else self._told(batch, embedding)
+        output = network.listen(look.repeated(2), embedding[:, None], valid, told=told)
         for number, logits in enumerate(output.stage_logits, start=1):
             losses[f"stage{number}"] = stage_loss(
                 logits.flatten(0, 1), batch.target, smoothing_pixels=self.recipe.smoothing_pixels
@@ -318,7 +319,7 @@ class Trainer:
         return losses
 
     @torch.no_grad()
-    def _heard(self, batch: Batch, embedding: Tensor) -> Tensor:
+    def _told(self, batch: Batch, embedding: Tensor) -> Tensor:
         """Return [N, 1, K] logits of what the stages are to believe of each sample's sound."""
         assert self.network.agreement is not None
         said = self.network.agreement.sound(embedding)

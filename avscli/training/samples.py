@@ -85,7 +85,7 @@ class SampleSource(Protocol):
     """Anything that draws couples of samples.
 
     Attributes:
-        sound_names: every name that `Sample.sounds` may hold.
+        sound_names: every name that `SoundSample.sounds` may hold.
     """
 
     sound_names: tuple[str, ...]

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 # Pixels whose probability lies strictly outside [1 − this, this] are settled and not queried.
 CONFIDENT_PROBABILITY = 0.99
 _LEAST_AGREEMENT = 1e-3  # its logit, ±6.9, leaves a stage the power to overrule
-_SOUND_FEATURES = 256
-_SOUND_DROPOUT = 0.3
+_SOUND_FEATURES = 256  # of the hidden layer: many more than names, a quarter of the embedding
+_SOUND_DROPOUT = 0.3  # there are few recordings of each class
 _LIKENESS_SCALE = 0.3  # of cosines; from 0.2 to 0.3 nothing changed
 _LEAST_LENGTH = 1e-12  # of a vector whose direction is asked for, as in `F.normalize`
 
@@ -323,7 +323,8 @@ class SoundNaming(nn.Module):
         num_sources: K.
 
     Attributes:
-        usual: [256], what hidden features mostly are; likeness is told by how they differ from it.
+        usual: [256], what the hidden layer mostly gives, before its ReLU; likeness is told by how
+            moments differ from it.
     """
 
     usual: Tensor
@@ -351,18 +352,19 @@ class SoundNaming(nn.Module):
             [N, K] logits: the mean over all moments, weighted by their likeness to the first; as
             a whole lowered until none is above the largest of the first alone.
         """
-        logits: Tensor = self.names(self.features(embedding))
         if around is None or around.shape[1] == 0:
-            return logits
-        differing = self.hidden(torch.cat((embedding[:, None], around), dim=1)) - self.usual
-        directions = F.normalize(differing.float(), dim=-1, eps=_LEAST_LENGTH)
+            alone: Tensor = self.names(self.features(embedding))
+            return alone
+        hidden = self.hidden(torch.cat((embedding[:, None], around), dim=1))  # [N, 1 + S, 256]
+        each = self.names(self.dropout(F.relu(hidden)))
+        logits = each[:, 0]
+        directions = F.normalize((hidden - self.usual).float(), dim=-1, eps=_LEAST_LENGTH)
         likeness = (directions * directions[:, :1]).sum(dim=-1)
         weights = (likeness / _LIKENESS_SCALE).softmax(dim=1)  # [N, 1 + S]
-        others: Tensor = self.names(self.features(around))
-        each = torch.cat((logits[:, None], others), dim=1)
         mean = torch.einsum("ns,nsk->nk", weights, each)
         surer = mean.amax(dim=1, keepdim=True) - logits.amax(dim=1, keepdim=True)
-        return mean - surer.clamp_min(0.0)
+        capped: Tensor = mean - surer.clamp_min(0.0)
+        return capped
 
 
 class GuidedFusion(nn.Module):

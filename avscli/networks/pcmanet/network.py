@@ -162,7 +162,7 @@ class PCMANet(nn.Module):
         valid: Tensor,
         *,
         around: Tensor | None = None,
-        heard: Tensor | None = None,
+        told: Tensor | None = None,
     ) -> NetworkOutput:
         """Segment clips whose frames are already encoded by `look`.
 
@@ -171,7 +171,8 @@ class PCMANet(nn.Module):
             audio, valid: as in `forward_embeddings`.
             around: [B, T, S, D] embeddings of the sound before and after each step; only the
                 naming of sources hears them.
-            heard: [B, T, K] logits of the source classes, for those that the sound side would say.
+            told: [B, T, K] logits of the source classes, to be believed instead of what the sound
+                side says.
         """
         B, T = valid.shape
         sound, features = audio.flatten(0, 1), look.maps
@@ -182,10 +183,10 @@ class PCMANet(nn.Module):
         evidence, sources = None, None
         if self.agreement is not None:
             assert look.picture is not None
-            if heard is None:
+            if told is None:
                 said = self.agreement.sound(sound, None if around is None else around.flatten(0, 1))
             else:
-                said = heard.flatten(0, 1)
+                said = told.flatten(0, 1)
             evidence = self.agreement(look.picture, said)
             named = (look.picture, said)
             sources = SourceLogits(*(x.float().reshape(B, T, *x.shape[1:]) for x in named))

@@ -260,6 +260,7 @@ def test_sounds_around_never_make_a_moment_surer():
 
 
 def test_a_sound_unlike_those_around_it_stands_alone():
+    torch.manual_seed(0)
     naming = SoundNaming(4, 2).eval()
     naming.usual.copy_(naming.hidden.bias.detach())
     own = torch.rand(1, 4)
@@ -267,7 +268,8 @@ def test_a_sound_unlike_those_around_it_stands_alone():
         alone = naming(own)
         opposite = naming(own, -own[:, None].expand(1, 6, 4))
         loudest = (naming(-own) - alone).abs().max()
-    assert (opposite - alone).abs().max() < 0.01 * loudest  # 6 e^(-2 / 0.3) of it
+    # 6 e^(−2 / 0.3) of it, and as much again where that would make it surer
+    assert (opposite - alone).abs().max() < 0.016 * loudest
 
 
 def test_the_deepest_fusion_has_no_coarser_input():

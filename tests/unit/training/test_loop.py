@@ -172,7 +172,18 @@ def test_every_teacher_starts_alike_hears_other_windows_and_the_last_round_learn
     )
     trainer = make_trainer(tmp_path, sound_steps=2, sound_teachers=2, steps=1)
     start = {k: v.clone() for k, v in trainer.sound_side.state_dict().items()}
+    sound_losses, starts_alike = trainer._sound_losses, []
+
+    def noting_how_it_starts(batch):
+        now = trainer.sound_side.state_dict()
+        starts_alike.append(
+            not trainer.optimizer.state and all(torch.equal(now[k], v) for k, v in start.items())
+        )
+        return sound_losses(batch)
+
+    monkeypatch.setattr(trainer, "_sound_losses", noting_how_it_starts)
     trainer.run(quiet=True)
+    assert starts_alike == [True, False] * 3
 
     first, second = trainer.teachers.state()
     weight = "naming.names.weight"
@@ -181,6 +192,23 @@ def test_every_teacher_starts_alike_hears_other_windows_and_the_last_round_learn
     # two losses a step: of the sounds' names, which are true ones, and of the sources
     targets = [present for _logits, present in learned[1::2]]
     assert [set(t.unique().tolist()) <= {0.0, 1.0} for t in targets] == [True] * 4 + [False] * 2
+
+
+def test_a_resting_sound_side_says_the_same_as_in_use(tmp_path, monkeypatch):
+    trainer = make_trainer(tmp_path, sound_steps=1, steps=2, told_share=0.0)
+    listen, losses = trainer.network.listen, trainer._losses
+    believed, batches = [], []
+    monkeypatch.setattr(
+        trainer.network,
+        "listen",
+        lambda *args, told: believed.append(told[:, 0]) or listen(*args, told=told),
+    )
+    monkeypatch.setattr(trainer, "_losses", lambda batch: batches.append(batch) or losses(batch))
+    trainer.run(quiet=True)
+    network = trainer.network.eval()
+    with torch.inference_mode():
+        said = [network.agreement.sound(network.audio_encoder(b.log_mel)) for b in batches]
+    torch.testing.assert_close(torch.cat(believed), torch.cat(said))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
@@ -193,7 +221,7 @@ def test_stages_are_told_what_could_make_the_sound_in_a_share_of_the_samples(
     monkeypatch.setattr(
         trainer.network,
         "listen",
-        lambda *args, heard: believed.append(heard[:, 0]) or listen(*args, heard=heard),
+        lambda *args, told: believed.append(told[:, 0]) or listen(*args, told=told),
     )
     monkeypatch.setattr(trainer, "_losses", lambda batch: batches.append(batch) or losses(batch))
     trainer.run(quiet=True)
