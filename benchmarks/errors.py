@@ -3,9 +3,9 @@
     python benchmarks/errors.py --avsmix PATH [--split val] [--weights pcmanet-mini] [--every 1]
 
 Prints one JSON document: scores as they are; scores when the sound side is told which classes can
-make the sound, so that what is missing is the picture side's; and how often the sound side alone,
-told what is visible, says exactly what sounds, at the threshold that declines 95 % of the pairs
-with a sound of something else.
+make the sound, so that what is missing is the picture side's; both by the share of the picture that
+sounds; and how often the sound side alone, told what is visible, says exactly what sounds, at the
+threshold that declines 95 % of the pairs with a sound of something else.
 """
 
 import argparse
@@ -21,13 +21,15 @@ from torch import Tensor, nn
 from avscli.checkpoints import load_network
 from avscli.datasets.avsmix import AvsMix, Pair
 from avscli.devices import Runtime, start
-from avscli.evaluation import Scores, score
+from avscli.evaluation import Scores
 from avscli.evaluation.frames import read_pair
+from avscli.evaluation.scoring import judge
 from avscli.media.stills import read_indices
 
 SURE_LOGIT = 8.0
 LEAST_PIXELS = 30  # of a class that counts as visible
 DECLINED = 0.95
+SIZES = {"under 1 %": 0.01, "1 to 5 %": 0.05, "5 to 20 %": 0.2, "over 20 %": 1.1}
 
 
 class Hearing(nn.Module):
@@ -44,6 +46,10 @@ class Hearing(nn.Module):
         return self.said
 
 
+def rounded(values: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in values.items()}
+
+
 def visible_classes(data: AvsMix, pair: Pair) -> set[str]:
     counts = np.bincount(read_indices(pair.mask).ravel(), minlength=256)
     return {name for name, i in data.class_index.items() if i and counts[i] >= LEAST_PIXELS}
@@ -51,16 +57,22 @@ def visible_classes(data: AvsMix, pair: Pair) -> set[str]:
 
 def score_pairs(
     runtime: Runtime, hearing: Hearing, data: AvsMix, pairs: list[Pair], truth: list[Tensor] | None
-) -> tuple[Scores, list[Tensor]]:
-    said = []
-
-    def frames():
-        for i, pair in enumerate(pairs):
-            hearing.told = None if truth is None else truth[i]
-            yield read_pair(data, pair)
-            said.append(hearing.said[0].clone())
-
-    return score(runtime, frames()), said
+) -> tuple[dict[str, object], list[Tensor]]:
+    scores, by_size, said = Scores(), Scores(), []
+    for i, pair in enumerate(pairs):
+        hearing.told = None if truth is None else truth[i]
+        frame = read_pair(data, pair)
+        mask = judge(runtime, frame).mask
+        said.append(hearing.said[0].clone())
+        scores.add(frame.kind, mask, frame.target)
+        share = float(np.mean(frame.target == 1))
+        size = next(name for name, most in SIZES.items() if share < most)
+        by_size.add(size, mask, frame.target)
+    sizes = {
+        name: {"num_frames": len(ious), "mean_iou": round(float(np.mean(ious)), 4)}
+        for name, ious in by_size.ious.items()
+    }
+    return rounded(scores.summary()) | {"by_size": sizes}, said
 
 
 def said_exactly(
@@ -109,13 +121,11 @@ def main() -> None:
     true, _ = score_pairs(runtime, hearing, data, pairs, truth)
     visible = [visible_classes(data, pair) for pair in pairs]
     result = {
-        "as_heard": heard.summary(),
-        "with_the_true_sound": true.summary(),
-        "sound_alone_exactly_right": said_exactly(names, pairs, visible, said),
+        "as_heard": heard,
+        "with_the_true_sound": true,
+        "sound_alone_exactly_right": rounded(said_exactly(names, pairs, visible, said)),
     }
-    print(
-        json.dumps({k: {n: round(x, 4) for n, x in v.items()} for k, v in result.items()}, indent=1)
-    )
+    print(json.dumps(result, indent=1))
 
 
 if __name__ == "__main__":
