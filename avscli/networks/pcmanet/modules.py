@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # Pixels whose probability lies strictly outside [1 − this, this] are settled and not queried.
 CONFIDENT_PROBABILITY = 0.99
 _LEAST_AGREEMENT = 1e-3  # its logit, ±6.9, leaves a stage the power to overrule
-_SOUND_FEATURES = 256  # of the hidden layer: many more than names, a quarter of the embedding
+_SOUND_FEATURES = 256  # of the hidden layer: many more than names, an eighth of the embedding
 _SOUND_DROPOUT = 0.3  # there are few recordings of each class
 _LIKENESS_SCALE = 0.3  # of cosines; from 0.2 to 0.3 nothing changed
 _LEAST_LENGTH = 1e-12  # of a vector whose direction is asked for, as in `F.normalize`

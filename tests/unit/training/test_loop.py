@@ -194,8 +194,7 @@ def test_every_teacher_starts_alike_hears_other_windows_and_the_last_round_learn
     assert [set(t.unique().tolist()) <= {0.0, 1.0} for t in targets] == [True] * 4 + [False] * 2
 
 
-def test_a_resting_sound_side_says_the_same_as_in_use(tmp_path, monkeypatch):
-    trainer = make_trainer(tmp_path, sound_steps=1, steps=2, told_share=0.0)
+def run_noting_what_stages_believe(trainer, monkeypatch) -> tuple[list, list]:
     listen, losses = trainer.network.listen, trainer._losses
     believed, batches = [], []
     monkeypatch.setattr(
@@ -205,6 +204,12 @@ def test_a_resting_sound_side_says_the_same_as_in_use(tmp_path, monkeypatch):
     )
     monkeypatch.setattr(trainer, "_losses", lambda batch: batches.append(batch) or losses(batch))
     trainer.run(quiet=True)
+    return believed, batches
+
+
+def test_a_resting_sound_side_says_the_same_as_in_use(tmp_path, monkeypatch):
+    trainer = make_trainer(tmp_path, sound_steps=1, steps=2, told_share=0.0)
+    believed, batches = run_noting_what_stages_believe(trainer, monkeypatch)
     network = trainer.network.eval()
     with torch.inference_mode():
         said = [network.agreement.sound(network.audio_encoder(b.log_mel)) for b in batches]
@@ -216,15 +221,7 @@ def test_stages_are_told_what_could_make_the_sound_in_a_share_of_the_samples(
     tmp_path, monkeypatch, share
 ):
     trainer = make_trainer(tmp_path, sound_steps=0, steps=8, told_share=share)
-    listen, losses = trainer.network.listen, trainer._losses
-    believed, batches = [], []
-    monkeypatch.setattr(
-        trainer.network,
-        "listen",
-        lambda *args, told: believed.append(told[:, 0]) or listen(*args, told=told),
-    )
-    monkeypatch.setattr(trainer, "_losses", lambda batch: batches.append(batch) or losses(batch))
-    trainer.run(quiet=True)
+    believed, batches = run_noting_what_stages_believe(trainer, monkeypatch)
     heard, truth = torch.cat(believed), torch.cat([batch.heard for batch in batches])
     is_told = (heard.abs() == 8.0).all(dim=1)
     assert is_told.float().mean() == pytest.approx(share, abs=0.3)
