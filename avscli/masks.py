@@ -173,6 +173,26 @@ def drop_small_regions(label_map: LabelMap, min_share: float) -> LabelMap:
     return cleaned
 
 
+def keep_touched_regions(label_map: LabelMap, other: BoolMask) -> LabelMap:
+    """Clear the 8-connected regions, whatever their classes, that another mask touches nowhere.
+
+    Args:
+        label_map: [H, W] uint8.
+        other: [h, w] bool of the same view on any grid; enlarged without interpolation.
+
+    Returns:
+        [H, W] uint8; the input itself when nothing is marked.
+    """
+    if not label_map.any():
+        return label_map
+    height, width = label_map.shape
+    touching = cv2.resize(other.view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+    marked = (label_map > 0).view(np.uint8)
+    num_regions, regions = cv2.connectedComponents(marked, connectivity=EIGHT_CONNECTED)
+    kept = np.bincount(regions[touching > 0], minlength=num_regions) > 0
+    return np.where(kept[regions], label_map, np.uint8(0))
+
+
 def num_components(mask: BoolMask) -> int:
     """Count the 8-connected regions of a [H, W] mask."""
     num_labels, _ = cv2.connectedComponents(

@@ -16,6 +16,7 @@ from avscli.config import SILENCE_DBFS
 from avscli.datatypes import FrameConfidence, FramePrediction
 from avscli.masks import (
     drop_small_regions,
+    keep_touched_regions,
     label_map_from_logits,
     logit_cutoff,
     marked_share,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 LOW_AGREEMENT = 0.5  # stages that share less than half of their masks tell different stories
 FLICKER_IOU = 0.5
 FLICKER_SECONDS = 0.25  # beyond a quarter of a second things may well have moved that far
+FLASH_SECONDS = 0.07  # what is heard, 0.975 s of sound, hardly changes between two such frames
 NOTABLE_SHARE = 0.001  # of the frame; smaller masks jump about without anybody seeing it
 PROBABILITY_FLOOR = 1e-7  # keeps 0 · log 0 out of the entropy; the least float32 can take off 1
 
@@ -106,6 +108,30 @@ class MaskRule:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _Glance:
+    """One frame before its neighbours are asked.
+
+    Attributes:
+        silent: its sound is below the gate.
+        network_mask: [h, w] what the network marks on its own grid, whatever the sound's level.
+    """
+
+    step: StepOutput
+    silent: bool
+    network_mask: BoolMask
+
+    @classmethod
+    def at(cls, step: StepOutput, rule: MaskRule) -> _Glance:
+        logits = step.stage_logits[0]
+        network_mask = rule.label_map(logits, _grid_size(logits)) > 0
+        return cls(step, step.audio_dbfs < SILENCE_DBFS, network_mask)
+
+    @property
+    def seconds(self) -> float:
+        return self.step.analysed.stamp.pts_seconds
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Look:
     """One frame on the network's grid; the next frame is compared with it.
 
@@ -160,6 +186,9 @@ def finish(
 ) -> Iterator[FramePrediction]:
     """Turn steps in time order into one prediction per source frame.
 
+    A region that neither the frame before nor the one after knows is a flash, and goes, if they
+    are no further than FLASH_SECONDS; so predictions are one step late.
+
     Args:
         steps: in time order (`in_time_order`).
         media: the source; masks have its display size.
@@ -171,10 +200,12 @@ def finish(
     """
     rule = MaskRule.of(media, spec, options)
     previous: _Look | None = None
-    for step in steps:
-        prediction, previous = _predict(step, rule, previous)
+    glances = (_Glance.at(step, rule) for step in steps)
+    for before, glance, after in _with_neighbours(glances):
+        seen_nearby = _seen_nearby(glance, before, after)
+        prediction, previous = _predict(glance, seen_nearby, rule, previous)
         yield prediction
-        for stamp in step.analysed.held:
+        for stamp in glance.step.analysed.held:
             yield FramePrediction(
                 stamp=stamp,
                 label_map=prediction.label_map,
@@ -218,16 +249,43 @@ def mean_entropy_bits(probability: NDArray[np.float32]) -> float:
     return float(-(p * np.log2(p) + (1.0 - p) * np.log2(1.0 - p)).mean(dtype=np.float64))
 
 
+def _with_neighbours(
+    glances: Iterable[_Glance],
+) -> Iterator[tuple[_Glance | None, _Glance, _Glance | None]]:
+    """Yield each frame between the one before and the one after it; None at the ends."""
+    before: _Glance | None = None
+    now: _Glance | None = None
+    for after in glances:
+        if now is not None:
+            yield before, now, after
+        before, now = now, after
+    if now is not None:
+        yield before, now, None
+
+
+def _seen_nearby(glance: _Glance, before: _Glance | None, after: _Glance | None) -> BoolMask | None:
+    """Return [h, w] what close neighbours show, None when there are none."""
+    near = [
+        neighbour.network_mask & (not neighbour.silent)
+        for neighbour in (before, after)
+        if neighbour is not None and abs(neighbour.seconds - glance.seconds) <= FLASH_SECONDS
+    ]
+    return np.logical_or.reduce(near) if near else None
+
+
 def _predict(
-    step: StepOutput, rule: MaskRule, previous: _Look | None
+    glance: _Glance, seen_nearby: BoolMask | None, rule: MaskRule, previous: _Look | None
 ) -> tuple[FramePrediction, _Look]:
-    silent = step.audio_dbfs < SILENCE_DBFS
-    logits = step.stage_logits[0]
-    network_mask = rule.label_map(logits, _grid_size(logits)) > 0
+    step, silent, mask = glance.step, glance.silent, glance.network_mask
     size_hw = rule.size_hw
-    label_map = np.zeros(size_hw, np.uint8) if silent else rule.label_map(logits, size_hw)
+    label_map = (
+        np.zeros(size_hw, np.uint8) if silent else rule.label_map(step.stage_logits[0], size_hw)
+    )
+    if seen_nearby is not None:
+        label_map = keep_touched_regions(label_map, seen_nearby)
+        mask = keep_touched_regions(mask.view(np.uint8), seen_nearby) > 0
     area_share = marked_share(label_map)
-    look = _Look(step.analysed.stamp, silent, network_mask, network_mask & (area_share > 0))
+    look = _Look(step.analysed.stamp, silent, glance.network_mask, mask & (area_share > 0))
     state: FrameState = "silent" if silent else "sounding" if area_share else "nothing_sounds"
     confidence = _confidence(step, rule, look, previous, area_share)
     return FramePrediction(look.stamp, label_map, state, False, confidence), look

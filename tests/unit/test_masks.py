@@ -12,6 +12,7 @@ from avscli.masks import (
     encode_classes,
     encode_mask,
     keep_sure_regions,
+    keep_touched_regions,
     label_map_from_logits,
     logit_cutoff,
     marked_share,
@@ -122,6 +123,25 @@ def test_a_small_island_of_another_class_goes_alone() -> None:
     cleaned = drop_small_regions(labels, 0.01)
     assert cleaned[10, 10] == 0
     assert (cleaned == 1).sum() == 399
+
+
+def test_regions_that_another_mask_touches_stay_whole_and_the_others_go() -> None:
+    labels = np.zeros((40, 60), np.uint8)
+    labels[2:10, 2:10] = 1
+    labels[10:14, 10:14] = 2  # of another class, but joined to the first at a corner
+    labels[30:38, 40:50] = 1
+    other = np.zeros((20, 30), bool)
+    other[1, 1] = True  # rows and columns 2 and 3 of the larger grid
+    expected = labels.copy()
+    expected[30:] = 0
+    np.testing.assert_array_equal(keep_touched_regions(labels, other), expected)
+    assert labels[33, 44] == 1, "the input must stay untouched"
+    assert not keep_touched_regions(labels, np.zeros((20, 30), bool)).any()
+
+
+def test_no_regions_are_left_as_they_are() -> None:
+    empty = np.zeros((4, 6), np.uint8)
+    assert keep_touched_regions(empty, np.ones((2, 3), bool)) is empty
 
 
 def test_components_are_counted() -> None:

@@ -228,6 +228,60 @@ def test_a_mask_that_starts_or_ends_with_its_sound_is_no_flicker() -> None:
     assert all("flicker" not in p.confidence.flags for p in predictions)
 
 
+NOTHING = box_logits(inside=-4.0)
+
+
+def test_a_region_that_only_one_frame_shows_is_a_flash_and_goes() -> None:
+    shown = [NOTHING, box_logits(), NOTHING, NOTHING]
+    predictions = finished(*(step(logits, at=i) for i, logits in enumerate(shown)))
+    assert [p.state for p in predictions] == ["nothing_sounds"] * 4
+    assert not any(p.mask.any() for p in predictions)
+    assert predictions[1].confidence.num_components == 0
+    # that the network was sure there makes "nothing sounds" a doubtful claim
+    assert predictions[1].confidence.score == pytest.approx(1 - 1 / (1 + math.exp(-4)), abs=1e-6)
+    assert all(p.confidence.flags == () for p in predictions)
+
+
+def test_a_region_that_moves_stays_and_a_flash_beside_it_goes() -> None:
+    both = np.maximum(box_logits(left=2), box_logits(left=13))
+    predictions = finished(
+        step(box_logits(left=1), at=0), step(both, at=1), step(box_logits(left=3), at=2)
+    )
+    alone = [finished(step(box_logits(left=left)))[0].mask for left in (1, 2, 3)]
+    for prediction, expected in zip(predictions, alone, strict=True):
+        np.testing.assert_array_equal(prediction.mask, expected)
+
+
+@pytest.mark.parametrize("side", ["start", "end"])
+def test_at_the_ends_of_a_range_the_only_neighbour_decides(side: str) -> None:
+    def states(*shown: np.ndarray) -> list[str]:
+        turned = shown if side == "start" else shown[::-1]
+        predictions = finished(*(step(logits, at=i) for i, logits in enumerate(turned)))
+        found = [p.state for p in predictions]
+        return found if side == "start" else found[::-1]
+
+    assert states(box_logits(), NOTHING, NOTHING) == ["nothing_sounds"] * 3
+    assert states(box_logits(), box_logits(), NOTHING) == ["sounding"] * 2 + ["nothing_sounds"]
+
+
+def test_a_mask_that_only_silent_neighbours_share_is_a_flash() -> None:
+    predictions = finished(
+        step(box_logits(), at=0, dbfs=SILENT),
+        step(box_logits(), at=1),
+        step(box_logits(), at=2, dbfs=SILENT),
+    )
+    assert [p.state for p in predictions] == ["silent", "nothing_sounds", "silent"]
+
+
+@pytest.mark.parametrize(("fps", "stays"), [(10.0, True), (15.0, False), (60.0, False)])
+def test_only_frames_close_in_time_can_show_that_a_mask_was_a_flash(
+    fps: float, stays: bool
+) -> None:
+    shown = [NOTHING, box_logits(), NOTHING]
+    predictions = finished(*(step(logits, at=i, fps=fps) for i, logits in enumerate(shown)))
+    assert predictions[1].mask.any() == stays
+
+
 def test_held_frames_repeat_the_mask_and_are_marked() -> None:
     predictions = finished(step(box_logits(), at=0, held=2), step(box_logits(left=9), at=3))
     assert [p.stamp.index for p in predictions] == [0, 1, 2, 3]
