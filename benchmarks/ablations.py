@@ -97,6 +97,7 @@ ROWS: dict[str, tuple[Callable[[Recipe], Recipe], Callable[[PCMANet], None]]] = 
     "without QSCA": (lambda r: r, without_qsca),
     "without CIM masking": (lambda r: r, without_cim),
     "without AVGA": (lambda r: r, without_avga),
+    "without the null-sound token": (lambda r: architecture(r, null_audio_token=False), as_it_is),
     "without named sources": (lambda r: architecture(r, source_classes=""), as_it_is),
     "official layout": (lambda r: architecture(r, variant="official"), as_it_is),
     "frozen sound encoder": (lambda r: replace(r, audio_learning_rate=0.0), as_it_is),
@@ -129,6 +130,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--side", type=int, default=192, help="of the pictures, in pixels")
     parser.add_argument("--every", type=int, default=2, help="score every so many-th pair")
+    parser.add_argument("--seed", type=int, help="default: the recipe's; others show the noise")
     options = parser.parse_args()
 
     size_hw = (options.side, options.side)
@@ -138,6 +140,7 @@ def main() -> None:
         steps=options.steps,
         late_share=0.0,
         sample_size_hw=size_hw,
+        seed=options.seed,
     )
     # No sound around: what it is compared by is learned when weights are calibrated.
     spec = replace(short.spec, frame_size_hw=size_hw, sound_offsets_seconds=())
