@@ -183,14 +183,17 @@ def keep_touched_regions(label_map: LabelMap, other: BoolMask) -> LabelMap:
     Returns:
         [H, W] uint8; the input itself when nothing is marked.
     """
-    if not label_map.any():
+    marked = (label_map > 0).view(np.uint8)
+    if not marked.any():
         return label_map
     height, width = label_map.shape
     touching = cv2.resize(other.view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
-    marked = (label_map > 0).view(np.uint8)
-    num_regions, regions = cv2.connectedComponents(marked, connectivity=EIGHT_CONNECTED)
-    kept = np.bincount(regions[touching > 0], minlength=num_regions) > 0
-    return np.where(kept[regions], label_map, np.uint8(0))
+    box = _box_around(marked)
+    num_regions, regions = cv2.connectedComponents(marked[box], connectivity=EIGHT_CONNECTED)
+    kept = np.bincount(regions[touching[box] > 0], minlength=num_regions) > 0
+    cleaned = label_map.copy()
+    cleaned[box][~kept[regions]] = 0
+    return cleaned
 
 
 def num_components(mask: BoolMask) -> int:
