@@ -316,7 +316,7 @@ class FrameConfidence:
         audio_dbfs: level of the frame's audio window; -inf for digital silence.
         selected: share of query positions each masked attention stage still asked the sound
             about, coarse to fine; empty for networks without such stages.
-        flags: any of silent, mask_while_silent, flicker, low_agreement.
+        flags: any of silent, mask_while_silent, flicker, flash, low_agreement.
     """
 
     score: float

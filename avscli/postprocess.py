@@ -336,6 +336,8 @@ def _flags(
         seen_at_all = max(look.mask.mean(), previous.mask.mean()) >= NOTABLE_SHARE
         if soon and seen_at_all and temporal_iou < FLICKER_IOU:
             yield "flicker"
+    if not look.silent and (look.network_mask & ~look.mask).mean() >= NOTABLE_SHARE:
+        yield "flash"
     if agreement < LOW_AGREEMENT and notable:
         yield "low_agreement"
 

@@ -239,7 +239,7 @@ def test_a_region_that_only_one_frame_shows_is_a_flash_and_goes() -> None:
     assert predictions[1].confidence.num_components == 0
     # that the network was sure there makes "nothing sounds" a doubtful claim
     assert predictions[1].confidence.score == pytest.approx(1 - 1 / (1 + math.exp(-4)), abs=1e-6)
-    assert all(p.confidence.flags == () for p in predictions)
+    assert [p.confidence.flags for p in predictions] == [(), ("flash",), (), ()]
 
 
 def test_a_region_that_moves_stays_and_a_flash_beside_it_goes() -> None:
@@ -247,6 +247,7 @@ def test_a_region_that_moves_stays_and_a_flash_beside_it_goes() -> None:
     predictions = finished(
         step(box_logits(left=1), at=0), step(both, at=1), step(box_logits(left=3), at=2)
     )
+    assert [p.confidence.flags for p in predictions] == [(), ("flash",), ()]
     alone = [finished(step(box_logits(left=left)))[0].mask for left in (1, 2, 3)]
     for prediction, expected in zip(predictions, alone, strict=True):
         np.testing.assert_array_equal(prediction.mask, expected)
