@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from avscli.datatypes import (
         AnalysedFrame,
         Clip,
-        FrameStamp,
         FrameState,
         MediaInfo,
         NetworkOutput,
@@ -133,17 +132,16 @@ class _Glance:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Look:
-    """One frame on the network's grid; the next frame is compared with it.
+    """One frame after its neighbours were asked; the next frame is compared with it.
 
     Attributes:
-        network_mask: [h, w] what the network marks, whatever the sound's level.
-        mask: [h, w] what is left of it in the result.
+        mask: [h, w] what the result marks of the glance's `network_mask`.
+        lost_flash: a notable part of that was on no close neighbour.
     """
 
-    stamp: FrameStamp
-    silent: bool
-    network_mask: BoolMask
+    glance: _Glance
     mask: BoolMask
+    lost_flash: bool
 
 
 def split_steps(
@@ -186,8 +184,8 @@ def finish(
 ) -> Iterator[FramePrediction]:
     """Turn steps in time order into one prediction per source frame.
 
-    A region that neither the frame before nor the one after knows is a flash, and goes, if they
-    are no further than FLASH_SECONDS; so predictions are one step late.
+    A region that the masks of neighbours within FLASH_SECONDS leave untouched is a flash, and
+    goes; so predictions are one step late. Where no neighbour is that close, none is asked.
 
     Args:
         steps: in time order (`in_time_order`).
@@ -277,23 +275,23 @@ def _predict(
     glance: _Glance, seen_nearby: BoolMask | None, rule: MaskRule, previous: _Look | None
 ) -> tuple[FramePrediction, _Look]:
     step, silent, mask = glance.step, glance.silent, glance.network_mask
-    size_hw = rule.size_hw
-    label_map = (
-        np.zeros(size_hw, np.uint8) if silent else rule.label_map(step.stage_logits[0], size_hw)
-    )
+    logits, size_hw = step.stage_logits[0], rule.size_hw
+    label_map = np.zeros(size_hw, np.uint8) if silent else rule.label_map(logits, size_hw)
     if seen_nearby is not None:
         label_map = keep_touched_regions(label_map, seen_nearby)
         mask = keep_touched_regions(mask.view(np.uint8), seen_nearby) > 0
     area_share = marked_share(label_map)
-    look = _Look(step.analysed.stamp, silent, glance.network_mask, mask & (area_share > 0))
+    lost_flash = bool((glance.network_mask & ~mask).mean() >= NOTABLE_SHARE)
+    look = _Look(glance, mask & (area_share > 0), lost_flash)
     state: FrameState = "silent" if silent else "sounding" if area_share else "nothing_sounds"
-    confidence = _confidence(step, rule, look, previous, area_share)
-    return FramePrediction(look.stamp, label_map, state, False, confidence), look
+    confidence = _confidence(look, rule, previous, area_share)
+    return FramePrediction(step.analysed.stamp, label_map, state, False, confidence), look
 
 
 def _confidence(
-    step: StepOutput, rule: MaskRule, look: _Look, previous: _Look | None, area_share: float
+    look: _Look, rule: MaskRule, previous: _Look | None, area_share: float
 ) -> FrameConfidence:
+    step = look.glance.step
     probability = foreground_probability(step.stage_logits[0], rule.temperature)
     largest = float(probability.max())
     # A region can survive on the display grid only; its probability is then near the largest.
@@ -326,17 +324,17 @@ def _stage_agreement(stage_logits: tuple[Logits, ...], rule: MaskRule) -> float:
 def _flags(
     look: _Look, previous: _Look | None, *, agreement: float, temporal_iou: float | None
 ) -> Iterator[str]:
-    notable = look.network_mask.mean() >= NOTABLE_SHARE
-    if look.silent:
+    notable = look.glance.network_mask.mean() >= NOTABLE_SHARE
+    if look.glance.silent:
         yield "silent"
         if notable:
             yield "mask_while_silent"
-    elif previous is not None and temporal_iou is not None and not previous.silent:
-        soon = look.stamp.pts_seconds - previous.stamp.pts_seconds <= FLICKER_SECONDS
+    elif previous is not None and temporal_iou is not None and not previous.glance.silent:
+        soon = look.glance.seconds - previous.glance.seconds <= FLICKER_SECONDS
         seen_at_all = max(look.mask.mean(), previous.mask.mean()) >= NOTABLE_SHARE
         if soon and seen_at_all and temporal_iou < FLICKER_IOU:
             yield "flicker"
-    if not look.silent and (look.network_mask & ~look.mask).mean() >= NOTABLE_SHARE:
+    if look.lost_flash and not look.glance.silent:
         yield "flash"
     if agreement < LOW_AGREEMENT and notable:
         yield "low_agreement"

@@ -188,6 +188,7 @@ def test_a_speck_that_upsampling_loses_counts_as_empty_everywhere() -> None:
     confidence = finished(step(speck))[0].confidence
     assert confidence.area_share == confidence.num_components == 0
     assert confidence.mean_probability is None
+    assert confidence.flags == (), "no neighbour was asked, so it is no flash"
 
 
 def test_stage_agreement_is_the_mean_iou_of_the_coarser_stages() -> None:
@@ -272,6 +273,9 @@ def test_a_mask_that_only_silent_neighbours_share_is_a_flash() -> None:
         step(box_logits(), at=2, dbfs=SILENT),
     )
     assert [p.state for p in predictions] == ["silent", "nothing_sounds", "silent"]
+    assert [p.confidence.flags for p in predictions] == [
+        ("silent", "mask_while_silent"), ("flash",), ("silent", "mask_while_silent")
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("fps", "stays"), [(10.0, True), (15.0, False), (60.0, False)])
