@@ -15,11 +15,12 @@ from avscli import __version__
 from avscli.errors import UsageError
 from avscli.evaluation.counterfactual import score_altered, score_side_by_side
 from avscli.evaluation.gallery import Gallery
-from avscli.evaluation.mask_files import open_masks, recorded_weights
-from avscli.evaluation.mask_way import check_pairs, judged_masks, pair_clips
 from avscli.evaluation.network_way import judge_sample
 from avscli.evaluation.protocols import AvsBenchProtocol, AvsProtocol, AvssProtocol
 from avscli.evaluation.report import EvaluationReport, report_time
+from avscli.evaluation.stored.matching import check_pairs, judged_masks, pair_clips
+from avscli.evaluation.stored.opening import open_masks
+from avscli.evaluation.stored.runs import recorded_weights
 from avscli.media.prefetch import prefetch
 
 if TYPE_CHECKING:

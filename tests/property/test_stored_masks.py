@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avscli.errors import DataError
-from avscli.evaluation.coco_files import coco_clips
+from avscli.evaluation.stored.coco import coco_clips
 from avscli.masks import encode_mask
 
 SIZE_HW = (6, 8)

@@ -32,7 +32,7 @@ from avscli.evaluation.scoring import score
 from tests.avsbench_copies import write_avss, write_ms3, write_s4
 from tests.miniatures import write_avsmix, write_picture
 from tests.networks_for_tests import TINY_SPEC, make_network, save_tiny
-from tests.unit.evaluation.test_mask_way import write_palette_png
+from tests.unit.evaluation.stored.test_stored_masks import write_palette_png
 
 CLIPS = {"test": 2}
 LAYOUTS = {

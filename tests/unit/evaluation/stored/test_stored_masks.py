@@ -12,9 +12,10 @@ import pytest
 
 from avscli.datasets.label_files import label_palette
 from avscli.errors import DataError
-from avscli.evaluation.mask_files import open_masks, read_png
-from avscli.evaluation.mask_way import check_pairs, judged_masks, pair_clips
 from avscli.evaluation.protocols import AvsProtocol
+from avscli.evaluation.stored.matching import check_pairs, judged_masks, pair_clips
+from avscli.evaluation.stored.opening import open_masks
+from avscli.evaluation.stored.pictures import read_png
 from avscli.masks import encode_mask
 from avscli.outputs.journal import JournalEntry
 from tests.miniatures import write_picture

@@ -13,7 +13,8 @@ from avscli.evaluation.clips import VOID
 from avscli.masks import decode_mask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
     from avscli.masks import LabelMap, SizeHW
 
@@ -102,6 +103,14 @@ def painted(name: str, masks: Sequence[RunLengths], size_hw: SizeHW, num_classes
         else:
             raise DataError(f"{name}: category_id {each.label}, there are {num_classes} classes")
     return labels
+
+
+def names_of_folders(root: Path, folders: Iterable[Path]) -> dict[Path, str]:
+    """Return a name for each folder: its own if no other has it, else its path under the root."""
+    own = {folder: folder.name for folder in folders}
+    if len(set(own.values())) == len(own):
+        return own
+    return {folder: folder.relative_to(root).as_posix() for folder in own}
 
 
 def number_in(stem: str, where: str) -> int:

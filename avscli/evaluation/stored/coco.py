@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from avscli.errors import DataError
-from avscli.evaluation.stored import RunLengths, StoredClip, StoredFrame, number_in, painted
+from avscli.evaluation.stored.clips import RunLengths, StoredClip, StoredFrame, number_in, painted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

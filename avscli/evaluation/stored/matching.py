@@ -15,7 +15,7 @@ from avscli.evaluation.clips import VOID, JudgedClip, clip_of_masks
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from avscli.evaluation.stored import StoredClip, StoredFrame
+    from avscli.evaluation.stored.clips import StoredClip, StoredFrame
     from avscli.masks import LabelMap
 
 FRAMES_AT_ONCE = 10  # as many as an AVSBench clip has at most; longer clips come in parts
