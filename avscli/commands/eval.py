@@ -210,6 +210,9 @@ def _compare(files: tuple[Path, Path], *, as_json: bool) -> None:
         columns = ("score", "first", "second", "difference", "95 % interval")
         title = f"{files[1]} against {files[0]}, {told['num_clips']} clips"
         console.table(title, columns, compared_rows(told))
+        left_out = told["not_compared"]
+        if isinstance(left_out, list) and left_out:
+            console.warn(f"not compared, not in the file of another version: {', '.join(left_out)}")
 
 
 def _show(report: EvaluationReport, output: Path, *, as_json: bool) -> None:

@@ -17,7 +17,7 @@ from avscli.metrics.boundary import boundary_f
 from avscli.metrics.overlap import EMPTY_SHARE, Overlap
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from numpy.typing import NDArray
 
@@ -97,7 +97,8 @@ class ClipRow:
         return self.iou / self.num_sounding if self.num_sounding else None
 
 
-_SUMS = tuple(field.name for field in fields(ClipRow))[3:]
+ROW_NAMES = ("clip_id", "kind", "category")
+_SUMS = tuple(field.name for field in fields(ClipRow) if field.name not in ROW_NAMES)
 
 # Score → (fields whose sum is the part, fields whose sum is the whole, factor).
 _RATIOS: dict[str, tuple[tuple[str, ...], tuple[str, ...], float]] = {
@@ -115,6 +116,13 @@ _RATIOS: dict[str, tuple[tuple[str, ...], tuple[str, ...], float]] = {
     "detection_recall": (("found",), ("num_sounding",), 1.0),
 }
 MEASURES = tuple(_RATIOS)
+
+
+def measures_of(sums: Collection[str]) -> tuple[str, ...]:
+    """Return those of `MEASURES` that rows with these fields tell."""
+    return tuple(
+        name for name, (parts, wholes, _) in _RATIOS.items() if {*parts, *wholes} <= set(sums)
+    )
 
 
 def ratio(rows: Sequence[ClipRow], measure: str) -> Ratio:

@@ -84,6 +84,11 @@ def test_two_runs_are_compared(avs: Avs, masks: tuple[Path, Path], tmp_path: Pat
     assert told["difference"] == pytest.approx(1 - np.mean([1.0, 15 / 17]))
     shown = avs("eval", "--compare", *files)
     assert "3 clips" in shown.out
+    assert "warning" not in shown.err
+    files[0].write_text(files[0].read_text().replace('"kept_empty": ', '"kept_quiet": '))
+    shown = avs("eval", "--compare", *files)
+    assert shown.code == 0, shown.err
+    assert "not compared, not in the file of another version: kept_empty" in shown.err
 
 
 @pytest.mark.parametrize(

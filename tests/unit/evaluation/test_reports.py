@@ -138,12 +138,50 @@ def test_reports_of_different_clips_are_not_compared(two_reports):
         compare(*two_reports)
 
 
+def drop_sums(path, *names):
+    """Make an eval.json what a version wrote that did not know these sums."""
+    told = json.loads(path.read_text())
+    told["tool"] = "avs 0.0.9"
+    told["clips"] = [{k: v for k, v in row.items() if k not in names} for row in told["clips"]]
+    path.write_text(json.dumps(told))
+
+
+@pytest.mark.parametrize("older", [0, 1])
+def test_a_report_of_an_older_version_is_compared_in_the_scores_it_has(two_reports, older):
+    whole = compare(*two_reports)
+    assert whole["not_compared"] == []
+    drop_sums(two_reports[older], "boundary_f", "alarm_area")
+    told = compare(*two_reports)
+    left_out = {"boundary_f", "j_and_boundary_f", "false_positive_area"}
+    assert set(told["not_compared"]) == left_out
+    assert told["scores"] == {k: v for k, v in whole["scores"].items() if k not in left_out}
+
+
+def test_a_report_of_a_newer_version_is_compared_in_the_scores_known_here(two_reports):
+    whole = compare(*two_reports)
+    told = json.loads(two_reports[0].read_text())
+    for row in told["clips"]:
+        row["loudness"] = {"dbfs": -20}
+    two_reports[0].write_text(json.dumps(told))
+    assert compare(*two_reports) == whole
+
+
+def test_reports_without_a_common_score_are_refused_by_their_versions(two_reports):
+    drop_sums(two_reports[0], "num_sounding", "num_quiet", "hit", "found")
+    with pytest.raises(DataError, match=r"of avs 0\.0\.9, .* of avs \d.*no score"):
+        compare(*two_reports)
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
         ("{", "cannot read"),
         ("{}", "schema"),
-        ('{"schema": "avs-eval-0", "clips": []}', "avs-eval-0"),
+        ("[]", "no eval.json"),
+        ('{"schema": "avs-eval-0", "tool": "avs 0.0.9", "clips": []}', r"avs-eval-0.*avs 0\.0\.9"),
+        ('{"schema": "avs-eval-1", "clips": {}}', "clips is not a list"),
+        ('{"schema": "avs-eval-1", "clips": [{"kind": "a", "category": null}]}', "no clip_id"),
+        ('{"schema": "avs-eval-1", "clips": [{"clip_id": "a", "iou": "much"}]}', r"\[0\]\.iou"),
     ],
 )
 def test_what_is_no_report_is_told(two_reports, text, told):
