@@ -10,7 +10,7 @@ import torch
 
 from avscli.datatypes import NetworkInput, NetworkOutput
 from avscli.errors import DeviceError, WeightsError
-from avscli.masks import label_map_from_logits, logit_cutoff, mask_iou
+from avscli.masks import MaskRule, mask_iou
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -207,9 +207,9 @@ def start(
 
 def _marked(logits: Tensor, spec: NetworkSpec) -> BoolMask:
     """Return what the logits [B, T, C, h, w] of a golden mark, as one [B·T, h·w] mask."""
-    cutoff = logit_cutoff(spec.threshold, spec.temperature)
+    rule = MaskRule.of(spec)
     steps = logits.flatten(0, 1).numpy()
-    labels = [label_map_from_logits(step, step.shape[1:], cutoff=cutoff) for step in steps]
+    labels = [rule.label_map(step, step.shape[1:]) for step in steps]
     return np.stack(labels).reshape(len(steps), -1) > 0
 
 

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import colorsys
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
+
+if TYPE_CHECKING:
+    from avscli.datatypes import NetworkSpec
 
 SizeHW = tuple[int, int]
 BoolMask = NDArray[np.bool_]
@@ -41,6 +45,58 @@ class EncodedMask:
     counts: str
     area: int
     bbox: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class MaskRule:
+    """How logits become label maps: the only place where that is decided.
+
+    Attributes:
+        cutoff: logit at or above which a pixel of a binary mask is marked; semantic networks
+            take the largest class instead.
+        region_cutoff: logit that some pixel of each region of a binary mask must reach.
+        temperature: divides the logits before they become probabilities.
+        min_area: smallest share of the frame that a region must cover, 0 … 1.
+    """
+
+    cutoff: float
+    region_cutoff: float = -math.inf
+    temperature: float = 1.0
+    min_area: float = 0.0
+
+    @classmethod
+    def of(
+        cls,
+        spec: NetworkSpec,
+        *,
+        threshold: float | None = None,
+        region_threshold: float | None = None,
+        min_area: float = 0.0,
+    ) -> MaskRule:
+        """Return a checkpoint's rule, with the thresholds (probabilities) that are given instead.
+
+        A cutoff is computed once, so that logits are compared without an exponential per pixel.
+        """
+        pixel = spec.threshold if threshold is None else threshold
+        region = spec.region_threshold if region_threshold is None else region_threshold
+        return cls(
+            logit_cutoff(pixel, spec.temperature),
+            logit_cutoff(region, spec.temperature),
+            spec.temperature,
+            min_area,
+        )
+
+    @property
+    def of_pixels(self) -> MaskRule:
+        """The same cut, whatever the regions it leaves."""
+        return replace(self, region_cutoff=-math.inf, min_area=0.0)
+
+    def label_map(self, logits: Logits, size_hw: SizeHW) -> LabelMap:
+        """Return the [H, W] uint8 label map of [C, h, w] float32 logits."""
+        labels = label_map_from_logits(
+            logits, size_hw, cutoff=self.cutoff, region_cutoff=self.region_cutoff
+        )
+        return drop_small_regions(labels, self.min_area)
 
 
 def logit_cutoff(threshold: float, temperature: float) -> float:
@@ -104,6 +160,34 @@ def label_map_from_logits(
         np.copyto(labels, np.uint8(label), where=plane > best)
         np.maximum(best, plane, out=best)
     return labels
+
+
+def foreground_probability(logits: Logits, temperature: float) -> NDArray[np.float32]:
+    """Return [h, w] float32: how probable it is that something sounds at each cell.
+
+    Args:
+        logits: [C, h, w]; C = 1 gives the sigmoid, otherwise one minus the softmax of channel 0.
+        temperature: divides the logits first.
+    """
+    # sigmoid(x) = (1 + tanh(x / 2)) / 2 cannot overflow
+    odds = foreground_log_odds(logits, temperature)
+    return np.asarray(0.5 + 0.5 * np.tanh(0.5 * odds), np.float32)
+
+
+def foreground_log_odds(logits: Logits, temperature: float = 1.0) -> NDArray[np.float32]:
+    """Return [h, w] float32: the log-odds that something sounds at each cell.
+
+    Args:
+        logits: [C, h, w]; C = 1 is taken as it is, otherwise all channels against channel 0.
+        temperature: divides the logits first.
+    """
+    scaled = logits / np.float32(temperature)
+    if len(scaled) == 1:
+        return np.asarray(scaled[0], np.float32)
+    others = scaled[1:]
+    peak = others.max(axis=0)
+    odds = peak + np.log(np.exp(others - peak).sum(axis=0)) - scaled[0]
+    return np.asarray(odds, np.float32)
 
 
 def present_classes(label_map: LabelMap) -> list[int]:

@@ -18,6 +18,7 @@ from avscli.checkpoints import load_network, read_golden
 from avscli.config import DEFAULT_WEIGHTS, SegmentOptions
 from avscli.devices import Runtime, choose_device, start
 from avscli.errors import UsageError, WeightsError
+from avscli.masks import MaskRule
 from avscli.media.fallback import probed
 from avscli.media.prefetch import prefetch
 from avscli.media.reader import read_clips
@@ -168,8 +169,15 @@ def predict_frames(
     Close the generator when leaving early; it stops the decoding thread.
     """
     steps = _steps(reader, runtime)
+    size_hw = reader.media.height, reader.media.width
+    rule = MaskRule.of(
+        runtime.network.spec,
+        threshold=options.threshold,
+        region_threshold=options.region_threshold,
+        min_area=options.min_area,
+    )
     with closing(steps):
-        yield from finish(in_time_order(steps), reader.media, runtime.network.spec, options)
+        yield from finish(in_time_order(steps), size_hw, rule)
 
 
 def _warn_of_copy(media: MediaInfo, source: Path, warn: Callable[[str], None]) -> None:

@@ -15,10 +15,9 @@ import numpy as np
 from avscli.config import SILENCE_DBFS
 from avscli.datatypes import FrameConfidence, FramePrediction
 from avscli.masks import (
-    drop_small_regions,
+    MaskRule,
+    foreground_probability,
     keep_touched_regions,
-    label_map_from_logits,
-    logit_cutoff,
     marked_share,
     mask_iou,
     num_components,
@@ -29,15 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from avscli.config import SegmentOptions
-    from avscli.datatypes import (
-        AnalysedFrame,
-        Clip,
-        FrameState,
-        MediaInfo,
-        NetworkOutput,
-        NetworkSpec,
-    )
+    from avscli.datatypes import AnalysedFrame, Clip, FrameState, NetworkOutput
     from avscli.masks import BoolMask, LabelMap, Logits, SizeHW
 
 LOW_AGREEMENT = 0.5  # stages that share less than half of their masks tell different stories
@@ -65,49 +56,8 @@ class StepOutput:
     selected: tuple[float, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class MaskRule:
-    """How logits of one source become label maps.
-
-    Attributes:
-        size_hw: display size of the source.
-        cutoff: logit at or above which a pixel of a binary mask is marked; semantic networks
-            take the largest class instead.
-        region_cutoff: logit that some pixel of each region of a binary mask must reach.
-        temperature: divides the logits before they become probabilities.
-        min_area: smallest share of the frame that a region must cover.
-    """
-
-    size_hw: SizeHW
-    cutoff: float
-    region_cutoff: float
-    temperature: float
-    min_area: float
-
-    @classmethod
-    def of(cls, media: MediaInfo, spec: NetworkSpec, options: SegmentOptions) -> MaskRule:
-        """Join the source's size, the checkpoint's defaults and the person's options."""
-        threshold = spec.threshold if options.threshold is None else options.threshold
-        sure = options.region_threshold
-        region_threshold = spec.region_threshold if sure is None else sure
-        return cls(
-            size_hw=(media.height, media.width),
-            cutoff=logit_cutoff(threshold, spec.temperature),
-            region_cutoff=logit_cutoff(region_threshold, spec.temperature),
-            temperature=spec.temperature,
-            min_area=options.min_area,
-        )
-
-    def label_map(self, logits: Logits, size_hw: SizeHW) -> LabelMap:
-        """Return the cleaned [H, W] label map of [C, h, w] logits."""
-        labels = label_map_from_logits(
-            logits, size_hw, cutoff=self.cutoff, region_cutoff=self.region_cutoff
-        )
-        return drop_small_regions(labels, self.min_area)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
-class _Glance:
+class _Candidate:
     """One frame before its neighbours are asked.
 
     Attributes:
@@ -120,7 +70,7 @@ class _Glance:
     network_mask: BoolMask
 
     @classmethod
-    def at(cls, step: StepOutput, rule: MaskRule) -> _Glance:
+    def of(cls, step: StepOutput, rule: MaskRule) -> _Candidate:
         logits = step.stage_logits[0]
         network_mask = rule.label_map(logits, _grid_size(logits)) > 0
         return cls(step, step.audio_dbfs < SILENCE_DBFS, network_mask)
@@ -131,15 +81,15 @@ class _Glance:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Look:
+class _Decided:
     """One frame after its neighbours were asked; the next frame is compared with it.
 
     Attributes:
-        mask: [h, w] what the result marks of the glance's `network_mask`.
+        mask: [h, w] what the result marks of the candidate's `network_mask`.
         lost_flash: a notable part of that was on no close neighbour.
     """
 
-    glance: _Glance
+    candidate: _Candidate
     mask: BoolMask
     lost_flash: bool
 
@@ -180,7 +130,7 @@ def in_time_order(steps: Iterable[StepOutput]) -> Iterator[StepOutput]:
 
 
 def finish(
-    steps: Iterable[StepOutput], media: MediaInfo, spec: NetworkSpec, options: SegmentOptions
+    steps: Iterable[StepOutput], size_hw: SizeHW, rule: MaskRule
 ) -> Iterator[FramePrediction]:
     """Turn steps in time order into one prediction per source frame.
 
@@ -189,21 +139,20 @@ def finish(
 
     Args:
         steps: in time order (`in_time_order`).
-        media: the source; masks have its display size.
-        spec: of the network.
-        options: threshold and smallest region.
+        size_hw: of the masks: the source's display size.
+        rule: how logits become masks.
 
     Yields:
         The analysed frame's prediction, then the same label map for each frame that holds it.
     """
-    rule = MaskRule.of(media, spec, options)
-    previous: _Look | None = None
-    glances = (_Glance.at(step, rule) for step in steps)
-    for before, glance, after in _with_neighbours(glances):
-        seen_nearby = _seen_nearby(glance, before, after)
-        prediction, previous = _predict(glance, seen_nearby, rule, previous)
+    previous: _Decided | None = None
+    candidates = (_Candidate.of(step, rule) for step in steps)
+    for before, candidate, after in _with_neighbours(candidates):
+        seen_nearby = _seen_nearby(candidate, before, after)
+        label_map = _label_map(candidate, seen_nearby, rule, size_hw)
+        prediction, previous = _predict(candidate, seen_nearby, label_map, rule, previous)
         yield prediction
-        for stamp in glance.step.analysed.held:
+        for stamp in candidate.step.analysed.held:
             yield FramePrediction(
                 stamp=stamp,
                 label_map=prediction.label_map,
@@ -213,34 +162,6 @@ def finish(
             )
 
 
-def foreground_probability(logits: Logits, temperature: float) -> NDArray[np.float32]:
-    """Return [h, w] float32: how probable it is that something sounds at each cell.
-
-    Args:
-        logits: [C, h, w]; C = 1 gives the sigmoid, otherwise one minus the softmax of channel 0.
-        temperature: divides the logits first.
-    """
-    # sigmoid(x) = (1 + tanh(x / 2)) / 2 cannot overflow
-    odds = foreground_log_odds(logits, temperature)
-    return np.asarray(0.5 + 0.5 * np.tanh(0.5 * odds), np.float32)
-
-
-def foreground_log_odds(logits: Logits, temperature: float = 1.0) -> NDArray[np.float32]:
-    """Return [h, w] float32: the log-odds that something sounds at each cell.
-
-    Args:
-        logits: [C, h, w]; C = 1 is taken as it is, otherwise all channels against channel 0.
-        temperature: divides the logits first.
-    """
-    scaled = logits / np.float32(temperature)
-    if len(scaled) == 1:
-        return np.asarray(scaled[0], np.float32)
-    others = scaled[1:]
-    peak = others.max(axis=0)
-    odds = peak + np.log(np.exp(others - peak).sum(axis=0)) - scaled[0]
-    return np.asarray(odds, np.float32)
-
-
 def mean_entropy_bits(probability: NDArray[np.float32]) -> float:
     """Return the mean binary entropy of probabilities: 0 when all are certain, 1 when all ½."""
     p = np.clip(probability, PROBABILITY_FLOOR, 1.0 - PROBABILITY_FLOOR)
@@ -248,12 +169,12 @@ def mean_entropy_bits(probability: NDArray[np.float32]) -> float:
 
 
 def _with_neighbours(
-    glances: Iterable[_Glance],
-) -> Iterator[tuple[_Glance | None, _Glance, _Glance | None]]:
+    candidates: Iterable[_Candidate],
+) -> Iterator[tuple[_Candidate | None, _Candidate, _Candidate | None]]:
     """Yield each frame between the one before and the one after it; None at the ends."""
-    before: _Glance | None = None
-    now: _Glance | None = None
-    for after in glances:
+    before: _Candidate | None = None
+    now: _Candidate | None = None
+    for after in candidates:
         if now is not None:
             yield before, now, after
         before, now = now, after
@@ -261,43 +182,58 @@ def _with_neighbours(
         yield before, now, None
 
 
-def _seen_nearby(glance: _Glance, before: _Glance | None, after: _Glance | None) -> BoolMask | None:
+def _seen_nearby(
+    candidate: _Candidate, before: _Candidate | None, after: _Candidate | None
+) -> BoolMask | None:
     """Return [h, w] what close neighbours show, None when there are none."""
     near = [
         neighbour.network_mask & (not neighbour.silent)
         for neighbour in (before, after)
-        if neighbour is not None and abs(neighbour.seconds - glance.seconds) <= FLASH_SECONDS
+        if neighbour is not None and abs(neighbour.seconds - candidate.seconds) <= FLASH_SECONDS
     ]
     return np.logical_or.reduce(near) if near else None
 
 
+def _label_map(
+    candidate: _Candidate, seen_nearby: BoolMask | None, rule: MaskRule, size_hw: SizeHW
+) -> LabelMap:
+    """Return the [H, W] label map that the silence gate and the neighbours leave."""
+    if candidate.silent:
+        return np.zeros(size_hw, np.uint8)
+    label_map = rule.label_map(candidate.step.stage_logits[0], size_hw)
+    return label_map if seen_nearby is None else keep_touched_regions(label_map, seen_nearby)
+
+
 def _predict(
-    glance: _Glance, seen_nearby: BoolMask | None, rule: MaskRule, previous: _Look | None
-) -> tuple[FramePrediction, _Look]:
-    step, silent, mask = glance.step, glance.silent, glance.network_mask
-    logits, size_hw = step.stage_logits[0], rule.size_hw
-    label_map = np.zeros(size_hw, np.uint8) if silent else rule.label_map(logits, size_hw)
+    candidate: _Candidate,
+    seen_nearby: BoolMask | None,
+    label_map: LabelMap,
+    rule: MaskRule,
+    previous: _Decided | None,
+) -> tuple[FramePrediction, _Decided]:
+    step, mask = candidate.step, candidate.network_mask
     if seen_nearby is not None:
-        label_map = keep_touched_regions(label_map, seen_nearby)
         mask = keep_touched_regions(mask.view(np.uint8), seen_nearby) > 0
     area_share = marked_share(label_map)
-    lost_flash = bool((glance.network_mask & ~mask).mean() >= NOTABLE_SHARE)
-    look = _Look(glance, mask & (area_share > 0), lost_flash)
-    state: FrameState = "silent" if silent else "sounding" if area_share else "nothing_sounds"
-    confidence = _confidence(look, rule, previous, area_share)
-    return FramePrediction(step.analysed.stamp, label_map, state, False, confidence), look
+    lost_flash = bool((candidate.network_mask & ~mask).mean() >= NOTABLE_SHARE)
+    decided = _Decided(candidate, mask & (area_share > 0), lost_flash)
+    state: FrameState = (
+        "silent" if candidate.silent else "sounding" if area_share else "nothing_sounds"
+    )
+    confidence = _confidence(decided, rule, previous, area_share)
+    return FramePrediction(step.analysed.stamp, label_map, state, False, confidence), decided
 
 
 def _confidence(
-    look: _Look, rule: MaskRule, previous: _Look | None, area_share: float
+    decided: _Decided, rule: MaskRule, previous: _Decided | None, area_share: float
 ) -> FrameConfidence:
-    step = look.glance.step
+    step = decided.candidate.step
     probability = foreground_probability(step.stage_logits[0], rule.temperature)
     largest = float(probability.max())
     # A region can survive on the display grid only; its probability is then near the largest.
-    inside = probability[look.mask].mean(dtype=np.float64) if look.mask.any() else largest
+    inside = probability[decided.mask].mean(dtype=np.float64) if decided.mask.any() else largest
     agreement = _stage_agreement(step.stage_logits, rule)
-    temporal_iou = None if previous is None else mask_iou(look.mask, previous.mask)
+    temporal_iou = None if previous is None else mask_iou(decided.mask, previous.mask)
     return FrameConfidence(
         score=float(inside) if area_share else 1.0 - largest,
         mean_probability=float(inside) if area_share else None,
@@ -305,36 +241,34 @@ def _confidence(
         stage_agreement=agreement,
         temporal_iou=temporal_iou,
         area_share=area_share,
-        num_components=num_components(look.mask),
+        num_components=num_components(decided.mask),
         audio_dbfs=step.audio_dbfs,
         selected=step.selected,
-        flags=tuple(_flags(look, previous, agreement=agreement, temporal_iou=temporal_iou)),
+        flags=tuple(_flags(decided, previous, agreement=agreement, temporal_iou=temporal_iou)),
     )
 
 
 def _stage_agreement(stage_logits: tuple[Logits, ...], rule: MaskRule) -> float:
     """Mean IoU of the coarser stages' masks, on the finest stage's grid, with the finest one's."""
     size_hw = _grid_size(stage_logits[0])
-    finest, *coarser = (
-        label_map_from_logits(logits, size_hw, cutoff=rule.cutoff) > 0 for logits in stage_logits
-    )
+    finest, *coarser = (rule.of_pixels.label_map(logits, size_hw) > 0 for logits in stage_logits)
     return float(np.mean([mask_iou(finest, mask) for mask in coarser])) if coarser else 1.0
 
 
 def _flags(
-    look: _Look, previous: _Look | None, *, agreement: float, temporal_iou: float | None
+    decided: _Decided, previous: _Decided | None, *, agreement: float, temporal_iou: float | None
 ) -> Iterator[str]:
-    notable = look.glance.network_mask.mean() >= NOTABLE_SHARE
-    if look.glance.silent:
+    notable = decided.candidate.network_mask.mean() >= NOTABLE_SHARE
+    if decided.candidate.silent:
         yield "silent"
         if notable:
             yield "mask_while_silent"
-    elif previous is not None and temporal_iou is not None and not previous.glance.silent:
-        soon = look.glance.seconds - previous.glance.seconds <= FLICKER_SECONDS
-        seen_at_all = max(look.mask.mean(), previous.mask.mean()) >= NOTABLE_SHARE
+    elif previous is not None and temporal_iou is not None and not previous.candidate.silent:
+        soon = decided.candidate.seconds - previous.candidate.seconds <= FLICKER_SECONDS
+        seen_at_all = max(decided.mask.mean(), previous.mask.mean()) >= NOTABLE_SHARE
         if soon and seen_at_all and temporal_iou < FLICKER_IOU:
             yield "flicker"
-    if look.lost_flash and not look.glance.silent:
+    if decided.lost_flash and not decided.candidate.silent:
         yield "flash"
     if agreement < LOW_AGREEMENT and notable:
         yield "low_agreement"

@@ -27,6 +27,7 @@ from runs import Run, generate_clip, segment
 from setting import describe, show, table
 
 from avscli.config import DEFAULT_WEIGHTS, SegmentOptions
+from avscli.masks import MaskRule
 from avscli.media.frames import FrameReader
 from avscli.media.planes import PlaneMaker
 from avscli.media.probe import probe
@@ -109,6 +110,8 @@ class Parts:
         self._folder, self._runtime, self._spec = folder, runtime, runtime.network.spec
         self._options = SegmentOptions()
         self._media = probe(clip)
+        self._size_hw = self._media.height, self._media.width
+        self._rule = MaskRule.of(self._spec)
 
     def run(self) -> Costs:
         """Run all parts; the CPU share of each is of their sum."""
@@ -116,7 +119,7 @@ class Parts:
             clips = list(read_clips(self._media, self._spec, self._options.read, _ignore))
         steps = self._network(clips)
         with self._timed("masks, confidence"):
-            predictions = list(finish(in_time_order(steps), self._media, self._spec, self._options))
+            predictions = list(finish(in_time_order(steps), self._size_hw, self._rule))
         self._tables(predictions)
         self._overlay(predictions)
         total = sum(cost["cpu_seconds"] for cost in self.costs.values())

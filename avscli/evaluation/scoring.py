@@ -17,8 +17,8 @@ from avscli.masks import (
     BoolMask,
     LabelMap,
     Logits,
-    label_map_from_logits,
-    logit_cutoff,
+    MaskRule,
+    foreground_log_odds,
     resize_plane,
 )
 from avscli.media.reader import fit_frame_size
@@ -26,7 +26,6 @@ from avscli.media.stills import resize_picture
 from avscli.metrics.calibration import Reliability
 from avscli.metrics.overlap import EMPTY_SHARE as EMPTY_SHARE  # training asks for it here
 from avscli.metrics.overlap import Overlap
-from avscli.postprocess import foreground_log_odds
 from avscli.preprocess import prepare
 
 if TYPE_CHECKING:
@@ -141,11 +140,7 @@ def judgement_of(
 ) -> Judgement:
     """Turn logits [C, h, w] into labels and probabilities of another size."""
     height, width = size_hw
-    cutoff = logit_cutoff(threshold or spec.threshold, spec.temperature)
-    region_cutoff = logit_cutoff(spec.region_threshold, spec.temperature)
-    labels = label_map_from_logits(
-        logits, (height, width), cutoff=cutoff, region_cutoff=region_cutoff
-    )
+    labels = MaskRule.of(spec, threshold=threshold).label_map(logits, (height, width))
     odds, calmed = (
         resize_plane(foreground_log_odds(logits, temperature), (height, width))
         for temperature in (1.0, spec.temperature)

@@ -15,9 +15,10 @@ import numpy as np
 import torch
 
 from avscli.datasets.avsmix import VOID
-from avscli.evaluation.scoring import EMPTY_SHARE, prepare_frames
-from avscli.masks import keep_sure_regions, logit_cutoff, resize_plane
+from avscli.evaluation.scoring import prepare_frames
+from avscli.masks import MaskRule, logit_cutoff, resize_plane
 from avscli.metrics.calibration import Reliability
+from avscli.metrics.overlap import EMPTY_SHARE, Overlap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -133,7 +134,7 @@ def _shift_the_sound(
     for shift in SOUND_SHIFTS:
         agreement.sound.names.bias.data = trained + shift
         evidence = [gather(runtime, frame) for frame in frames]
-        best = max(merit(evidence, 0.0, region_cutoff) for region_cutoff in REGION_LOGITS)
+        best = max(merit(evidence, MaskRule(0.0, region)) for region in REGION_LOGITS)
         found.append((best, shift, evidence))
     _, shift, evidence = max(found, key=lambda one: one[0])
     agreement.sound.names.bias.data = trained + shift
@@ -184,28 +185,28 @@ def choose_thresholds(evidence: Sequence[Evidence], temperature: float) -> tuple
     """
 
     def value(pair: tuple[float, float]) -> Merit:
-        return merit(evidence, *(logit_cutoff(t, temperature) for t in pair))
+        return merit(evidence, MaskRule(*(logit_cutoff(t, temperature) for t in pair)))
 
     pairs = [(low, high) for low in THRESHOLDS for high in REGION_THRESHOLDS if high > low]
     return max([(low, 0.0) for low in THRESHOLDS] + pairs, key=value)
 
 
-def merit(evidence: Sequence[Evidence], cutoff: float, region_cutoff: float = -math.inf) -> Merit:
+def merit(evidence: Sequence[Evidence], rule: MaskRule) -> Merit:
     """Return how good the masks of some frames are.
 
     Args:
         evidence: at least one.
-        cutoff: logit at or above which a pixel is marked.
-        region_cutoff: logit that a region must reach somewhere.
+        rule: what makes masks of the logits.
     """
     ious: list[float] = []
     empty: list[bool] = []
     for logits, truth, scored in evidence:
-        mask = (keep_sure_regions(logits, cutoff, region_cutoff) > 0) & scored
-        if truth.any():
-            ious.append(float((mask & truth).sum() / (mask | truth).sum()))
+        mask = (rule.label_map(logits[None], logits.shape) > 0) & scored
+        overlap = Overlap.of(mask, truth & scored, scored)
+        if overlap.true:
+            ious.append(overlap.iou)
         else:
-            empty.append(bool(mask.mean() < EMPTY_SHARE))
+            empty.append(overlap.marked_share < EMPTY_SHARE)
     kept = min(float(np.mean(empty)), EMPTY_WANTED) if empty else EMPTY_WANTED
     return Merit(kept, float(np.mean(ious)) if ious else 0.0)
 

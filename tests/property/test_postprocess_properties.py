@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from avscli.datatypes import AnalysedFrame, FrameStamp
-from avscli.postprocess import StepOutput, foreground_probability, in_time_order, mean_entropy_bits
+from avscli.masks import foreground_probability
+from avscli.postprocess import StepOutput, in_time_order, mean_entropy_bits
 
 LOGITS = hnp.arrays(
     np.float32,

@@ -3,8 +3,6 @@
 import dataclasses
 import math
 from collections.abc import Iterator
-from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,37 +15,19 @@ from avscli.datatypes import (
     Clip,
     FramePrediction,
     FrameStamp,
-    MediaInfo,
     NetworkOutput,
     NetworkSpec,
 )
+from avscli.masks import MaskRule, foreground_probability
 from avscli.postprocess import (
     StepOutput,
     finish,
-    foreground_probability,
     in_time_order,
     mean_entropy_bits,
     split_steps,
 )
 
 HEIGHT, WIDTH = 48, 80
-MEDIA = MediaInfo(
-    path=Path("clip.mp4"),
-    container="mp4",
-    video_codec="h264",
-    height=HEIGHT,
-    width=WIDTH,
-    frame_rate=Fraction(30),
-    num_frames=None,
-    duration_seconds=None,
-    start_seconds=0.0,
-    rotation_degrees=0,
-    sample_aspect_ratio=Fraction(1),
-    pixel_format="yuv420p",
-    interlaced=False,
-    audio=None,
-    num_audio_tracks=0,
-)
 BINARY = NetworkSpec(
     network="any",
     task="binary",
@@ -87,7 +67,14 @@ def step(
 def finished(
     *steps: StepOutput, spec: NetworkSpec = BINARY, options: SegmentOptions | None = None
 ) -> list[FramePrediction]:
-    return list(finish(steps, MEDIA, spec, options or SegmentOptions()))
+    given = options or SegmentOptions()
+    rule = MaskRule.of(
+        spec,
+        threshold=given.threshold,
+        region_threshold=given.region_threshold,
+        min_area=given.min_area,
+    )
+    return list(finish(steps, (HEIGHT, WIDTH), rule))
 
 
 def test_a_mask_is_the_upsampled_probability_at_or_above_the_threshold() -> None:

@@ -10,6 +10,7 @@ from avscli.datasets.scenes import VALIDATION_SEEDS
 from avscli.devices import start
 from avscli.evaluation import scene_frames
 from avscli.evaluation.scoring import prepare_frames
+from avscli.masks import MaskRule
 from avscli.training.calibration import (
     EMPTY_WANTED,
     REGION_LOGITS,
@@ -70,13 +71,13 @@ def test_frames_with_and_without_a_target_are_judged_apart():
     half_right = evidence_of(np.where(np.arange(100).reshape(10, 10) < 25, 5.0, -5.0), HALF)
     missed = evidence_of(np.full(HALF.shape, -5.0), HALF)
     evidence = [half_right, missed, silent(0.1), silent(0.9)]
-    assert merit(evidence, 0.0) == (pytest.approx(1 / 2), pytest.approx((0.5 + 0.0) / 2))
+    assert merit(evidence, MaskRule(0.0)) == (pytest.approx(1 / 2), pytest.approx((0.5 + 0.0) / 2))
 
 
 def test_more_empty_frames_than_wanted_are_no_merit():
-    assert merit([sounding(0.9), silent(0.1)], 0.0) == (EMPTY_WANTED, 1.0)
-    assert merit([sounding(0.9)], 0.0) == (EMPTY_WANTED, 1.0)
-    assert merit([silent(0.1)], 0.0) == (EMPTY_WANTED, 0.0)
+    assert merit([sounding(0.9), silent(0.1)], MaskRule(0.0)) == (EMPTY_WANTED, 1.0)
+    assert merit([sounding(0.9)], MaskRule(0.0)) == (EMPTY_WANTED, 1.0)
+    assert merit([silent(0.1)], MaskRule(0.0)) == (EMPTY_WANTED, 0.0)
 
 
 def test_a_threshold_that_marks_empty_frames_is_passed_over():
@@ -107,7 +108,7 @@ def test_faint_pixels_count_where_their_region_is_sure_somewhere():
 
 def test_void_pixels_neither_fill_nor_hit():
     void = Evidence(np.full(HALF.shape, 3.0, np.float32), np.zeros_like(HALF), np.zeros_like(HALF))
-    assert merit([void], 0.0).kept_empty == EMPTY_WANTED
+    assert merit([void], MaskRule(0.0)).kept_empty == EMPTY_WANTED
 
 
 def test_what_is_usual_is_learned_over_all_windows_that_are_heard():
@@ -132,7 +133,7 @@ def test_a_sound_side_that_is_too_careful_is_shifted_up():
     shifted = network.agreement.sound.names.bias.detach()
     torch.testing.assert_close(shifted, trained + found.sound_shift)
     again = [gather(runtime, f) for f in scene_frames(2, (64, 64), seeds=VALIDATION_SEEDS)]
-    shifted = max(merit(again, 0.0, cutoff) for cutoff in REGION_LOGITS)
+    shifted = max(merit(again, MaskRule(0.0, cutoff)) for cutoff in REGION_LOGITS)
     network.agreement.sound.names.bias.data = trained
     plain = [gather(runtime, f) for f in scene_frames(2, (64, 64), seeds=VALIDATION_SEEDS)]
-    assert shifted >= max(merit(plain, 0.0, cutoff) for cutoff in REGION_LOGITS)
+    assert shifted >= max(merit(plain, MaskRule(0.0, cutoff)) for cutoff in REGION_LOGITS)
