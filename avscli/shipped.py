@@ -55,6 +55,7 @@ def find_checkpoint(name_or_path: str) -> Path:
 
     Raises:
         UnknownNetworkError: neither a shipped name nor an existing file.
+        WeightsError: a shipped name whose file, or the index, is gone.
     """
     path = Path(name_or_path)
     if path.suffix == ".safetensors" or path.is_file():
@@ -68,7 +69,12 @@ def find_checkpoint(name_or_path: str) -> Path:
             f"no weights named {name_or_path!r}",
             hint=f"known: {', '.join(close)}; or give the path of a .safetensors file",
         )
-    return weights_folder() / shipped[name_or_path].file
+    file = weights_folder() / shipped[name_or_path].file
+    if not file.is_file():
+        raise WeightsError(
+            f"the shipped weights {name_or_path} are not at {file}", hint="reinstall avscli"
+        )
+    return file
 
 
 def sha256_of(path: Path) -> str:
