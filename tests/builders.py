@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import av
 import numpy as np
@@ -27,6 +27,17 @@ Waveform = Callable[[FloatArray], FloatArray]
 """Sample times in seconds [N] → samples [N], or [channels, N] when the channels differ."""
 
 _BIT_ROWS, _BIT_COLUMNS = 3, 4
+
+StreamOrder = Literal["picture-first", "sound-first", "two-sounds-first", "subtitle-first"]
+STREAM_ORDERS: tuple[StreamOrder, ...] = get_args(StreamOrder)
+_SUBTITLES = {".mp4": "mov_text", ".mov": "mov_text", ".mkv": "subrip", ".webm": "webvtt"}
+_SUBTITLES[".ts"] = "dvb_subtitle"
+_ONE_SOUND = {".flv"}
+# Encoders of text take its styles from a header in the format of ASS.
+_SUBTITLE_HEADER = (
+    b"[Script Info]\nScriptType: v4.00+\n[V4+ Styles]\nFormat: Name, Fontname, Fontsize\n"
+    b"Style: Default,Arial,16\n[Events]\nFormat: Layer, Start, End, Style, Text\n"
+)
 
 
 def tone(frequency_hz: float, amplitude: float = 0.5) -> Waveform:
@@ -107,6 +118,7 @@ def make_video(
     sample_rate: int = 44_100,
     layout: str = "mono",
     faststart: bool = False,
+    stream_order: StreamOrder = "picture-first",
 ) -> Path:
     """Write a video file and return its path; the suffix chooses the container.
 
@@ -132,16 +144,34 @@ def make_video(
         audio_gap_seconds: (from, to) of packets left out, as after lost network packets.
         sample_rate, layout: of the sound, for example 192_000 and "5.1".
         faststart: put the index first (.mp4), so that a cut file still opens.
+        stream_order: what stands before the picture; ``two-sounds-first`` adds a silent track
+            where there would be only one, ``subtitle-first`` an empty one of subtitles to the
+            containers that take such (`in_all_orders`).
     """
     times = pts_seconds or [k / Fraction(fps) for k in range(round(seconds * fps))]
     base = time_base or (
         Fraction(1, 90_000) if pts_seconds or start_offset_seconds else 1 / Fraction(fps)
     )
     waveforms = [audio] if callable(audio) else list(audio or [])
+    if stream_order == "two-sounds-first" and len(waveforms) == 1:
+        waveforms.append(silence)
     options = {"movflags": "+faststart"} if faststart else {}
     if min(start_offset_seconds, audio_start_seconds) < 0:
         options["avoid_negative_ts"] = "disabled"  # only .ts then shows times before zero
     with av.open(str(path), "w", options=options) as container:
+        tracks: list[av.AudioStream] = []
+        codec_name = audio_codec or _sound_codec(path)
+
+        def add_tracks() -> None:
+            tracks.extend(
+                container.add_stream(codec_name, rate=sample_rate, layout=layout) for _ in waveforms
+            )
+
+        if stream_order == "subtitle-first":
+            subtitles = container.add_stream(_SUBTITLES[path.suffix])
+            subtitles.codec_context.subtitle_header = _SUBTITLE_HEADER
+        elif stream_order != "picture-first":
+            add_tracks()
         video = container.add_stream(
             codec, rate=Fraction(fps), options=_encoder(codec, b_frames, interlaced)
         )
@@ -153,10 +183,8 @@ def make_video(
             video.codec_context.sample_aspect_ratio = sample_aspect_ratio
         if rotation:
             video.set_display_rotation(-rotation % 360)
-        codec_name = audio_codec or _sound_codec(path)
-        tracks = [
-            container.add_stream(codec_name, rate=sample_rate, layout=layout) for _ in waveforms
-        ]
+        if not tracks:
+            add_tracks()
         packets = []
         for number, time in enumerate(times):
             stored = np.rot90(drawn_frame(number, size_hw), rotation // 90)
@@ -172,6 +200,14 @@ def make_video(
         # The interleaver wants packets roughly in time order, not one stream after the other.
         container.mux(sorted(packets, key=lambda p: p.dts * p.time_base))
     return path
+
+
+def in_all_orders(*suffixes: str) -> list[tuple[str, StreamOrder]]:
+    """Return every pair of container and stream order that `make_video` can write."""
+    refused = {(s, "subtitle-first") for s in set(suffixes) - set(_SUBTITLES)}
+    refused |= {(s, "two-sounds-first") for s in _ONE_SOUND}
+    pairs = [(suffix, order) for suffix in suffixes for order in STREAM_ORDERS]
+    return [pair for pair in pairs if pair not in refused]
 
 
 def truncated_copy(source: Path, target: Path, share: float) -> Path:

@@ -99,7 +99,8 @@ def decoded_frames(
     for packet in readable_packets(container, on_damage):
         if on_packet is not None:
             on_packet(packet)
-        if packet.stream_index != stream.index:
+        # Not packet.stream_index: PyAV leaves that 0 in the packets that flush a decoder.
+        if packet.stream.index != stream.index:
             continue
         for frame in _decoded(packet, on_damage):
             if isinstance(frame, kind):
@@ -130,7 +131,7 @@ def readable_packets(
     part, ends = Counter[int](), dict[int, Fraction]()
     for packet in _demuxed(container, on_damage):
         if packet.dts is not None:
-            base, ours = packet.time_base, packet.stream_index
+            base, ours = packet.time_base, packet.stream.index
             fallen = ends.get(ours, Fraction(0)) - packet.dts * base
             if ours in ends and fallen > _CLOCK_FALL_SECONDS:
                 part[ours] += 1

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from tests.builders import (
+    StreamOrder,
     drawn_frame,
     impulse,
+    in_all_orders,
     make_video,
     silence,
     tone,
@@ -95,11 +97,17 @@ def build(path: Path, **changes: Any) -> Path:
     return make_video(path, **({"fps": 10, "size_hw": (64, 96), "seconds": 1.2} | changes))
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+@pytest.mark.parametrize(
+    ("name", "order"),
+    [(name, order) for name, case in CASES.items() for _, order in in_all_orders(case.suffix)],
+)
 def test_every_kind_of_source_gives_every_output(
-    segment: Segment, tmp_path: Path, case: Case
+    segment: Segment, tmp_path: Path, name: str, order: StreamOrder
 ) -> None:
-    source = build(tmp_path / f"clip{case.suffix}", size_hw=case.size_hw, **case.build)
+    case = CASES[name]
+    source = build(
+        tmp_path / f"clip{case.suffix}", size_hw=case.size_hw, stream_order=order, **case.build
+    )
     run = segment(source)
     require_whole(run, source, case.size_hw)
     assert [entry["frame"] for entry in run.analysed] == ticked(frame_times(source), 4)

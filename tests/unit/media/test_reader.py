@@ -20,8 +20,10 @@ from avscli.errors import MediaError, NoAudioError, UsageError
 from avscli.media.probe import probe
 from avscli.media.reader import interleave, network_frame_size, read_clips
 from tests.builders import (
+    StreamOrder,
     frame_number,
     impulse,
+    in_all_orders,
     is_upright,
     make_video,
     silence,
@@ -69,15 +71,24 @@ def decoded_pts(path: Path) -> list[int | None]:
 # --- time -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".ts", ".nut"])
+@pytest.mark.parametrize(
+    ("suffix", "order"), in_all_orders(".mp4", ".mkv", ".mov", ".ts", ".nut", ".avi", ".flv")
+)
 @pytest.mark.parametrize("b_frames", [0, 3])
+@pytest.mark.parametrize("num_frames", [1, 3, 30])
 def test_every_frame_comes_once_in_order_with_its_own_timestamp(
-    tmp_path: Path, suffix: str, b_frames: int
+    tmp_path: Path, suffix: str, order: StreamOrder, b_frames: int, num_frames: int
 ) -> None:
-    path = make_video(tmp_path / f"a{suffix}", fps=Fraction(30000, 1001), b_frames=b_frames)
+    path = make_video(
+        tmp_path / f"a{suffix}",
+        seconds=num_frames / 30,
+        fps=Fraction(30000, 1001),
+        b_frames=b_frames,
+        stream_order=order,
+    )
     clips = clips_of(path)
-    assert numbers(clips) == list(range(30))
-    assert [s.index for s in stamps(clips)] == list(range(30))
+    assert numbers(clips) == list(range(num_frames))
+    assert [s.index for s in stamps(clips)] == list(range(num_frames))
     assert [s.pts for s in stamps(clips)] == decoded_pts(path)
 
 

@@ -10,7 +10,7 @@ import pytest
 from avscli.datatypes import SAMPLE_RATE_HZ, AudioTrack
 from avscli.media.probe import probe
 from avscli.media.sound import MonoSound
-from tests.builders import impulse, make_video, silence, tone
+from tests.builders import StreamOrder, impulse, in_all_orders, make_video, silence, tone
 
 
 def stretch(path: Path, start: float, end: float, *, track: int = 0) -> AudioTrack:
@@ -35,16 +35,22 @@ def test_an_impulse_stays_at_its_sample_at_any_rate(tmp_path: Path, sample_rate:
 
 
 @pytest.mark.parametrize(
-    ("suffix", "codec"),
+    ("suffix", "codec", "order"),
     [
-        (".mp4", "aac"),
-        (".mp4", "libmp3lame"),
-        (".webm", "libopus"),
-        (".mkv", "flac"),
-        (".ts", "aac"),
+        (suffix, codec, order)
+        for suffix, codec in [
+            (".mp4", "aac"),
+            (".mp4", "libmp3lame"),
+            (".webm", "libopus"),
+            (".mkv", "flac"),
+            (".ts", "aac"),
+        ]
+        for _, order in in_all_orders(suffix)
     ],
 )
-def test_encoder_delay_is_taken_out(tmp_path: Path, suffix: str, codec: str) -> None:
+def test_encoder_delay_is_taken_out(
+    tmp_path: Path, suffix: str, codec: str, order: StreamOrder
+) -> None:
     video = "libvpx-vp9" if suffix == ".webm" else "libx264"
     path = make_video(
         tmp_path / f"a{suffix}",
@@ -53,6 +59,7 @@ def test_encoder_delay_is_taken_out(tmp_path: Path, suffix: str, codec: str) -> 
         audio_codec=codec,
         sample_rate=48_000,
         b_frames=2 if video == "libx264" else 0,
+        stream_order=order,
     )
     media = probe(path)
     first_frame = media.start_seconds  # a transport stream moves both clocks by the same amount
