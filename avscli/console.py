@@ -25,7 +25,7 @@ from rich.table import Table
 
 from avscli.batch.events import JobEnded, JobRepeated, Looked, Stopping, Ticked, event_json
 from avscli.batch.tally import InWork, Tally
-from avscli.errors import OutputError
+from avscli.errors import ExitCode, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -136,7 +136,8 @@ def show_demo(report: DemoReport) -> None:
             f"no mask in {report.empty_share:.1%} of {report.num_silent_frames} frames "
             "in which nothing visible sounds"
         )
-    result(f"watch {report.output}/overlay.mp4")
+    if report.exit_code is ExitCode.OK:
+        result(f"watch {report.output}/overlay.mp4")
 
 
 @contextmanager
@@ -255,13 +256,15 @@ def show_batch(report: BatchReport, *, as_json: bool, quiet: bool) -> None:
     """Tell how a batch went in one line on stderr, and as the last event on stdout with JSON."""
     if as_json:
         result(json.dumps(report.to_json()))
-    if quiet and not report.num_failed:
+    if quiet and not report.num_failed and not report.num_incomplete:
         return
     parts = [
         f"{report.num_finished} done",
         f"{report.num_up_to_date} up to date",
         f"{report.num_failed} failed",
     ]
+    if report.num_incomplete:
+        parts.append(f"{report.num_incomplete} without an output that could not be made")
     if report.num_left:
         parts.append(f"{report.num_left} left; the same command carries on")
     note(" · ".join(parts) + f" → {report.output}")
@@ -278,6 +281,8 @@ def _tell_of(event: BatchEvent) -> None:
                 f"[red]{outcome.status}:[/] {escape(_one_line(f'{job.key}: {outcome.note}'))}",
                 soft_wrap=True,
             )
+        case JobEnded(_, job, outcome, _) if outcome.failed_outputs:
+            warn(f"{job.key}: {outcome.note}; the rest is whole")
         case JobRepeated(_, job, why):
             warn(f"{job.key} will be done again: {why}")
         case Stopping(num_in_work, why):

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from avscli.errors import ExitCode
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -382,7 +384,13 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class SegmentationReport:
-    """The end of one ``avs segment`` run: exactly what run.json holds and ``--json`` prints."""
+    """The end of one ``avs segment`` run: exactly what run.json holds and ``--json`` prints.
+
+    Attributes:
+        files: names of what is in the run's folder.
+        failed_outputs: why there is none, by the name of each output (as in ``--write``) that was
+            asked for and could not be made.
+    """
 
     schema_version: int
     status: Literal["done", "truncated"]
@@ -401,3 +409,9 @@ class SegmentationReport:
     warnings: tuple[str, ...]
     output: str
     files: tuple[str, ...]
+    failed_outputs: Mapping[str, str]
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What to tell the shell."""
+        return ExitCode.INCOMPLETE if self.failed_outputs else ExitCode.OK

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from avscli.datasets.scenes import DEMO_SEED, plan_scene
 from avscli.datatypes import SAMPLE_RATE_HZ
-from avscli.errors import OutputError
+from avscli.errors import ExitCode, OutputError
 from avscli.masks import decode_mask, mask_iou
 from avscli.media.ffmpeg_jobs import mux
 from avscli.outputs.disk import output_errors
@@ -45,6 +45,7 @@ class DemoReport:
         empty_share: of the frames in which nothing visible sounds, how many got no mask at all;
             None when there are none.
         num_silent_frames: how many those are.
+        exit_code: as of ``avs segment``.
     """
 
     clip: str
@@ -53,6 +54,7 @@ class DemoReport:
     num_sounding_frames: int
     empty_share: float | None
     num_silent_frames: int
+    exit_code: ExitCode = ExitCode.OK
 
 
 def run_demo(
@@ -80,11 +82,11 @@ def run_demo(
         mux(drawn, plan.waveform, clip, fps=FPS, sample_rate_hz=SAMPLE_RATE_HZ)
     run_folder = folder / "avs_out"
     try:
-        segment_file(clip, run_folder, runtime, options, on_progress)
+        report = segment_file(clip, run_folder, runtime, options, on_progress)
     except BaseException:
         clip.unlink(missing_ok=True)  # so that the demo can simply be run again
         raise
-    return _scored(plan, clip, run_folder / clip.name)
+    return replace(_scored(plan, clip, run_folder / clip.name), exit_code=report.exit_code)
 
 
 def _scored(plan: ScenePlan, clip: Path, output: Path) -> DemoReport:

@@ -20,6 +20,7 @@ class ExitCode(IntEnum):
     PARTIAL = 8
     QUALITY_GATE = 9
     MISSING_EXTRA = 10
+    INCOMPLETE = 11
     INTERRUPTED = 130
 
 
@@ -90,6 +91,12 @@ class OutputError(AvscliError):
     """An output that exists already, cannot be written, or did not fit on the disk."""
 
     exit_code = ExitCode.BAD_OUTPUT
+
+
+class ExtraOutputError(AvscliError):
+    """An output beside the masks that could not be made, though the disk has room for it."""
+
+    exit_code = ExitCode.INCOMPLETE
 
 
 class QualityGateError(AvscliError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,10 +23,11 @@ from avscli.masks import MaskRule
 from avscli.media.fallback import probed
 from avscli.media.prefetch import prefetch
 from avscli.media.reader import read_clips
-from avscli.outputs.coco import Provenance, write_coco
-from avscli.outputs.confidence import ConfidenceSink
+from avscli.outputs.coco import COCO_NAME, Provenance, write_coco
+from avscli.outputs.confidence import CONFIDENCE_NAME, ConfidenceSink
+from avscli.outputs.extra import ExtraSink, extra_output
 from avscli.outputs.journal import JournalSink
-from avscli.outputs.overlay import OverlaySink
+from avscli.outputs.overlay import OVERLAY_NAME, OverlaySink
 from avscli.outputs.run_folder import RunFolder
 from avscli.outputs.run_record import RUN_RECORD_NAME, write_run_record
 from avscli.postprocess import finish, in_time_order, split_steps
@@ -90,7 +92,8 @@ def segment_file(
 ) -> SegmentationReport:
     """Segment the sounding objects of one file into ``<output_root>/<name.ext>/``.
 
-    Memory does not grow with the file's length. The folder appears whole or not at all.
+    Memory does not grow with the file's length. The folder appears whole or not at all; an output
+    that cannot be made is left out, and the report says why: the masks are there without it.
 
     Raises:
         MediaError: the file is missing, unreadable or without video.
@@ -122,7 +125,8 @@ def segment_file(
             run.mark("frames")
         run.mark("closing")
         if "coco" in options.write:
-            write_coco(folder, run.media, runtime.network.spec, _provenance(run))
+            with extra_output(folder / COCO_NAME, partial(run.fail_output, "coco")):
+                write_coco(folder, run.media, runtime.network.spec, _provenance(run))
             run.mark("coco")
         report = run.report(
             output_root / source.name,
@@ -204,18 +208,22 @@ def _batches(reader: ClipReader, runtime: Runtime) -> Iterator[tuple[list[Clip],
 
 
 def _sinks(folder: Path, reader: ClipReader, run: ReportBuilder) -> Iterator[FrameSink]:
-    wanted = run.options.write
     yield JournalSink(folder)
-    if "csv" in wanted:
-        yield ConfidenceSink(folder)
-    if "overlay" in wanted:
-        yield OverlaySink(
+
+    def extra(name: str, sink: FrameSink, file_name: str) -> FrameSink:
+        return ExtraSink(sink, folder / file_name, partial(run.fail_output, name))
+
+    if "csv" in run.options.write:
+        yield extra("csv", ConfidenceSink(folder), CONFIDENCE_NAME)
+    if "overlay" in run.options.write:
+        overlay = OverlaySink(
             folder,
             reader.media,
             run.options.read,
             num_classes=run.checkpoint.spec.num_classes,
             on_warning=run.warn,
         )
+        yield extra("overlay", overlay, OVERLAY_NAME)
 
 
 def _provenance(run: ReportBuilder) -> Provenance:

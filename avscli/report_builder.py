@@ -41,6 +41,7 @@ class ReportBuilder:
         checkpoint: of the network that ran.
         options: as they were resolved.
         tell: where warnings go besides the report.
+        failed_outputs: why outputs that were asked for are not there, by name.
     """
 
     media: MediaInfo
@@ -50,6 +51,7 @@ class ReportBuilder:
     tell: Callable[[str], None]
     warnings: list[str] = field(default_factory=list)
     timings_seconds: dict[str, float] = field(default_factory=dict)
+    failed_outputs: dict[str, str] = field(default_factory=dict)
     num_frames: int = 0
     _num_analysed: int = 0
     _num_sounding: int = 0
@@ -83,6 +85,11 @@ class ReportBuilder:
                 return
             self.warnings.append(message)
         self.tell(message)
+
+    def fail_output(self, name: str, reason: str) -> None:
+        """Note that an output could not be made, and say so."""
+        self.failed_outputs[name] = reason
+        self.warn(f"{self.media.path.name}: no {name}, the rest is whole: {reason}")
 
     def count(self, prediction: FramePrediction) -> None:
         """Count one source frame."""
@@ -149,6 +156,7 @@ class ReportBuilder:
             warnings=(*device_warnings, *self.warnings),
             output=str(output),
             files=files,
+            failed_outputs=self.failed_outputs,
         )
 
 

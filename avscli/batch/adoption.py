@@ -60,4 +60,5 @@ def _result(record: dict[str, Any], job: Job) -> JobResult:
         files=tuple(record["files"]),
         source_sha256=record["source"]["sha256"],
         warnings=tuple(record["warnings"]),
+        failed_outputs=record.get("failed_outputs", {}),  # runs of 0.1.0 knew none
     )

@@ -126,6 +126,7 @@ class BatchReport:
         output: the folder of all results and records.
         counts: how many files ended how in this run.
         num_up_to_date: how many were good before.
+        num_incomplete: how many of both lack an output that could not be made.
         num_left: how many were not begun, or not ended.
         was_interrupted: a person stopped it.
         files: records that were written at the end.
@@ -134,6 +135,7 @@ class BatchReport:
     output: Path
     counts: Counter[Status] = field(default_factory=Counter)
     num_up_to_date: int = 0
+    num_incomplete: int = 0
     num_left: int = 0
     was_interrupted: bool = False
     files: tuple[Path, ...] = ()
@@ -153,7 +155,9 @@ class BatchReport:
         """What to tell the shell."""
         if self.was_interrupted:
             return ExitCode.INTERRUPTED
-        return ExitCode.PARTIAL if self.num_failed else ExitCode.OK
+        if self.num_failed:
+            return ExitCode.PARTIAL
+        return ExitCode.INCOMPLETE if self.num_incomplete else ExitCode.OK
 
     def to_json(self) -> dict[str, object]:
         """Return the report as JSON values, as the last event of ``--json``."""
@@ -162,6 +166,7 @@ class BatchReport:
             "output": str(self.output),
             "counts": dict(self.counts),
             "num_up_to_date": self.num_up_to_date,
+            "num_incomplete": self.num_incomplete,
             "num_left": self.num_left,
             "files": [str(path) for path in self.files],
             "exit_code": int(self.exit_code),

@@ -76,6 +76,8 @@ class JobResult:
         message, hint: what went wrong.
         can_pass: the failure lies outside of the file and may be gone at another try.
         warnings: what the run of this file warned of.
+        failed_outputs: why there is none, by the name of each output that could not be made. They
+            would fail again, so such a result counts as up to date.
     """
 
     status: Status
@@ -91,6 +93,7 @@ class JobResult:
     hint: str = ""
     can_pass: bool = False
     warnings: tuple[str, ...] = field(default=())
+    failed_outputs: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_finished(self) -> bool:
@@ -107,6 +110,8 @@ class JobResult:
         """One line for people."""
         if self.message:
             return self.message
+        if self.failed_outputs:
+            return "; ".join(f"no {name}: {why}" for name, why in self.failed_outputs.items())
         if self.sounding_share == 0.0:
             return "nothing in it sounds"
         return self.warnings[0] if self.warnings else ""
@@ -224,6 +229,7 @@ def _success(
         files=report.files,
         source_sha256=report.source["sha256"],
         warnings=report.warnings,
+        failed_outputs=report.failed_outputs,
     )
 
 

@@ -36,6 +36,7 @@ class Known:
     source_sha256: str
     media_seconds: float
     files: tuple[str, ...]
+    is_incomplete: bool
 
     @classmethod
     def of(cls, record: Record) -> Known:
@@ -48,6 +49,7 @@ class Known:
             result.source_sha256,
             result.media_seconds,
             tuple(intern(name) for name in result.files),
+            bool(result.failed_outputs),
         )
 
 
@@ -60,12 +62,14 @@ class Plan:
         adopted: jobs whose results lie there whole, though the manifest does not know them: a
             run was killed between the one and the other.
         num_up_to_date: how many results are good as they are.
+        num_incomplete: how many of those lack an output that could not be made.
         seconds_per_second: how long a second of video took in this folder so far; None at first.
     """
 
     jobs: list[tuple[Job, str]] = field(default_factory=list)
     adopted: list[tuple[Job, JobResult]] = field(default_factory=list)
     num_up_to_date: int = 0
+    num_incomplete: int = 0
     up_to_date: list[str] = field(default_factory=list)
     seconds_per_second: float | None = None
 
@@ -165,6 +169,7 @@ class _Decider:
         reason = self._reason(source, known, fingerprint)
         if not reason:
             plan.num_up_to_date += 1
+            plan.num_incomplete += known is not None and known.is_incomplete
             if self._batch.dry_run:
                 plan.up_to_date.append(source.key)
             return

@@ -114,6 +114,7 @@ def run_batch(
         output,
         run.counts,
         plan.num_up_to_date,
+        plan.num_incomplete + run.num_incomplete,
         num_left=len(plan.jobs) + len(plan.adopted) - run.counts.total(),
         was_interrupted=run.was_interrupted,
         files=files,
@@ -184,6 +185,7 @@ class _Run:
     warn: Callable[[str], None]
     lengths: dict[str, float]
     counts: Counter[Status] = field(default_factory=Counter)
+    num_incomplete: int = 0
     was_interrupted: bool = False
     _pending: deque[Job] = field(default_factory=deque)
     _attempts: Counter[str] = field(default_factory=Counter)
@@ -268,6 +270,7 @@ class _Run:
     def _record(self, job: Job, result: JobResult, worker: int | None) -> None:
         self.manifest.add(job, result, attempt=max(1, self._attempts[job.key]))
         self.counts[result.status] += 1
+        self.num_incomplete += bool(result.failed_outputs)
         self.watch(JobEnded(worker, job, result, self.lengths.get(job.key, 0.0)))
         if self.batch.fail_fast and not result.is_finished:
             self._stop(f"{job.key} failed")

@@ -138,7 +138,7 @@ def batch(
 
     OUTPUT mirrors the tree of the inputs, one folder per file as avs segment writes it, beside
     manifest.jsonl, summary.csv and failures.txt. Exits with 0 when all is done, with 8 when files
-    failed.
+    failed, with 11 when only an output beside the masks, an overlay for instance, is missing.
     """
     from avscli.batch.executors import Work
     from avscli.batch.run import plan_batch, planned, run_batch

@@ -37,3 +37,4 @@ def demo(
         console.result_json(asdict(report))
     else:
         console.show_demo(report)
+    raise typer.Exit(report.exit_code)

@@ -35,7 +35,8 @@ def segment(
     """Mark what makes the sound in a video, frame by frame.
 
     Writes OUTPUT/<name.ext>/ with frames.jsonl, masks.coco.json, overlay.mp4, confidence.csv
-    and run.json.
+    and run.json. Exits with 0 when all is done, with 11 when one of them beside the masks
+    could not be made.
     """
     from avscli.media.containers import require_regular_file
 
@@ -58,3 +59,4 @@ def segment(
     with console.progress(source.name, quiet=quiet) as on_progress:
         report = segment_file(source, output, runtime, options, on_progress)
     console.show_report(report, as_json=as_json, quiet=quiet)
+    raise typer.Exit(report.exit_code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from array import array
 from collections.abc import Generator, Iterator
@@ -18,14 +19,15 @@ from av.stream import Stream
 
 from avscli.config import ReadOptions
 from avscli.datatypes import MediaInfo
-from avscli.errors import MediaError, OutputError
-from avscli.media.audio_packets import Packets, audio_packets, can_copy
+from avscli.errors import ExtraOutputError, MediaError, OutputError
+from avscli.media.audio_packets import Packets, audio_packets
 from avscli.media.containers import Warn, move_packet, open_input, video_stream
 from avscli.media.frames import FrameReader, StampedImage
 from avscli.media.planes import OverlayFrame, PlaneMaker
 
 _X264 = {"preset": "veryfast", "crf": "20"}
 _LARGEST_TIMESCALE = 2**31 - 1
+_NOT_OF_THE_DISK = {errno.EPERM, errno.ENOSYS, errno.EAGAIN}  # what encoders return, carelessly
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,9 +55,8 @@ class OverlayWriter:
     their source timestamps; a source that starts before zero, which MP4 cannot show, is moved to
     start at zero together with its sound. Rotation is applied to the pixels, the sample aspect
     ratio kept, an odd side made even by repeating its last row or column. The sound's packets are
-    copied, or encoded as AAC where MP4 players could not read them (`audio_is_copied`). Leaving
-    the ``with`` block finishes the file and checks it by opening it again; leaving it with an
-    error removes the file::
+    copied, or encoded as AAC where MP4 players could not read them. Leaving the ``with`` block
+    finishes the file and checks it by opening it again; after any error the file is removed::
 
         with OverlayWriter(media, target, options, on_warning) as writer:
             for frame in writer.frames():
@@ -80,11 +81,6 @@ class OverlayWriter:
         self._frames: Generator[OverlayFrame, None, None] | None = None
         self._encoder: _Encoder | None = None
 
-    @property
-    def audio_is_copied(self) -> bool:
-        """Whether the sound is the source's own packets rather than AAC made from it."""
-        return can_copy(self._media)
-
     def __enter__(self) -> Self:
         """Return the writer."""
         return self
@@ -99,6 +95,7 @@ class OverlayWriter:
 
         Raises:
             OutputError: the disk is full or the target cannot be written.
+            ExtraOutputError: the encoder or the container does not take it.
         """
         assert self._encoder is not None, "write() takes what frames() yields"
         frame.pad()
@@ -113,18 +110,21 @@ class OverlayWriter:
         """Finish and check the file; after an error remove it.
 
         Raises:
-            OutputError: finishing failed, or the finished file is not what was written.
+            OutputError: the disk is full or the target cannot be written.
+            ExtraOutputError: the finished file is not what was written.
         """
         if self._frames is not None:
             self._frames.close()
         if self._encoder is None:
             return
+        is_whole = False
         try:
             if kind is None:
                 verify_video(self._target, self._encoder.finish())
+                is_whole = True
         finally:
             self._encoder.close()
-            if kind is not None:
+            if not is_whole:
                 self._target.unlink(missing_ok=True)
 
     def _decoded(self) -> Generator[OverlayFrame, None, None]:
@@ -142,7 +142,8 @@ def verify_video(path: Path, expected: WrittenVideo) -> None:
     """Open a finished file again and compare it with what was written to it.
 
     Raises:
-        OutputError: it cannot be opened, or codec, pixel format, size, timestamps or audio differ.
+        ExtraOutputError: it cannot be opened, or codec, pixel format, size, timestamps or audio
+            differ.
     """
     try:
         with open_input(path) as container:
@@ -171,11 +172,8 @@ def _times(packets: Iterator[av.Packet[av.VideoStream]], tick: Fraction) -> Iter
             yield packet.pts * packet.time_base / tick
 
 
-def _broken(path: Path, reason: str) -> OutputError:
-    return OutputError(
-        f"the video written to {path} is not as it should be: {reason}",
-        hint="check the disk it was written to and run again",
-    )
+def _broken(path: Path, reason: str) -> ExtraOutputError:
+    return ExtraOutputError(f"the video written to {path.name} is not as it should be: {reason}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,10 +292,14 @@ class _Encoder:
         try:
             yield
         except (av.FFmpegError, OSError) as err:
-            raise OutputError(
-                f"cannot write {self._target}: {err.strerror or err}",
-                hint="check free space and permissions, or choose another --output",
-            ) from err
+            # PyAV's errors are of the types that Python has for their numbers: those of disks are
+            # OSErrors, those of arguments, numbers and data are not.
+            if isinstance(err, OSError) and err.errno not in _NOT_OF_THE_DISK:
+                raise OutputError(
+                    f"cannot write {self._target}: {err.strerror or err}",
+                    hint="check free space and permissions, or choose another --output",
+                ) from err
+            raise ExtraOutputError(f"encoder or container refused ({err.strerror or err})") from err
 
 
 def _mp4_options(media: MediaInfo, tick: Fraction) -> dict[str, str]:

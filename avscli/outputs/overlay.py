@@ -63,7 +63,8 @@ class OverlaySink:
         """Queue a frame.
 
         Raises:
-            OutputError: an earlier frame could not be written.
+            OutputError: the disk is full or cannot be written.
+            ExtraOutputError: an earlier frame could not be encoded.
             MediaError: the source could not be decoded again.
         """
         while self._waiting and (len(self._waiting) >= MAX_WAITING or self._waiting[0].done()):
@@ -79,7 +80,8 @@ class OverlaySink:
         """Write what waits and check the file; after an error drop what waits.
 
         Raises:
-            OutputError: writing failed, or the finished file is not what was written.
+            OutputError: the disk is full or cannot be written.
+            ExtraOutputError: encoding failed, or the finished file is not what was written.
             MediaError: the source could not be decoded again.
         """
         try:

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 class FrameSink(Protocol):
     """Takes one prediction per source frame, in time order, inside its ``with`` block.
 
-    Leaving the block finishes the file; after an error it only lets go of it, since the run
-    folder around it is thrown away. Every failure of the disk is an `OutputError`.
+    Leaving the block finishes the file; after an error it only lets go of it, since the file, or
+    the run folder around it, is thrown away. Every failure of the disk is an `OutputError`, and
+    nothing else is: that is what tells a full disk, which ends a run, from an output that cannot
+    be made, which does not (`avscli.outputs.extra`).
     """
 
     def __enter__(self) -> Self:

@@ -40,6 +40,7 @@ def test_exit_codes_are_those_the_documents_promise() -> None:
         "PARTIAL": 8,
         "QUALITY_GATE": 9,
         "MISSING_EXTRA": 10,
+        "INCOMPLETE": 11,
         "INTERRUPTED": 130,
     }
 

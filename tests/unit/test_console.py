@@ -88,6 +88,7 @@ REPORT = SegmentationReport(
     warnings=(),
     output="out/clip.mp4",
     files=("run.json",),
+    failed_outputs={},
 )
 
 

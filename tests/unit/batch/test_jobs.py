@@ -2,7 +2,7 @@
 
 import errno
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -57,6 +57,7 @@ def test_only_failures_outside_of_the_file_can_pass(
 def test_jobs_results_and_options_survive_json(tmp_path: Path) -> None:
     options = SegmentOptions(ReadOptions(fps=2.5, no_audio="empty"), 0.4, write=("csv",))
     result = JobResult("done", 3, 1.0, 2.0, 0.5, 1.0, 9, ("run.json",), "ab", warnings=("w",))
+    result = replace(result, failed_outputs={"overlay": "too wide"})
     for value in (job(tmp_path), result, options):
         again = json.loads(json.dumps(to_json(value)))
         assert json.dumps(again) == json.dumps(asdict(value))
@@ -84,6 +85,10 @@ def test_without_an_overlay_little_is_written(tmp_path: Path) -> None:
     [
         (JobResult("failed", message="broken", warnings=("w",)), "broken"),
         (JobResult("done", sounding_share=0.0, warnings=("w",)), "nothing in it sounds"),
+        (
+            JobResult("done", sounding_share=0.0, failed_outputs={"overlay": "x", "csv": "y"}),
+            "no overlay: x; no csv: y",
+        ),
         (JobResult("done", sounding_share=0.5, warnings=("w",)), "w"),
         (JobResult("done", sounding_share=0.5), ""),
     ],

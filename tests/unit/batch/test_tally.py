@@ -70,19 +70,24 @@ def test_the_table_has_failures_first_and_ends_somewhere(tally: Tally) -> None:
 
 
 @pytest.mark.parametrize(
-    ("counts", "was_interrupted", "code"),
+    ("counts", "num_incomplete", "was_interrupted", "code"),
     [
-        ({}, False, ExitCode.OK),
-        ({"done": 2, "truncated": 1}, False, ExitCode.OK),
-        ({"done": 2, "failed": 1}, False, ExitCode.PARTIAL),
-        ({"no_audio": 1}, False, ExitCode.PARTIAL),
-        ({"crashed": 1, "timed_out": 1}, False, ExitCode.PARTIAL),
-        ({"done": 1, "failed": 1}, True, ExitCode.INTERRUPTED),
+        ({}, 0, False, ExitCode.OK),
+        ({"done": 2, "truncated": 1}, 0, False, ExitCode.OK),
+        ({"done": 2, "failed": 1}, 0, False, ExitCode.PARTIAL),
+        ({"no_audio": 1}, 0, False, ExitCode.PARTIAL),
+        ({"crashed": 1, "timed_out": 1}, 0, False, ExitCode.PARTIAL),
+        ({"done": 2}, 1, False, ExitCode.INCOMPLETE),
+        ({}, 1, False, ExitCode.INCOMPLETE),
+        ({"done": 2, "failed": 1}, 1, False, ExitCode.PARTIAL),
+        ({"done": 1, "failed": 1}, 1, True, ExitCode.INTERRUPTED),
     ],
 )
 def test_the_exit_code_says_how_it_went(
-    counts: dict[str, int], was_interrupted: bool, code: ExitCode
+    counts: dict[str, int], num_incomplete: int, was_interrupted: bool, code: ExitCode
 ) -> None:
-    report = BatchReport(Path("out"), was_interrupted=was_interrupted)
+    report = BatchReport(
+        Path("out"), num_incomplete=num_incomplete, was_interrupted=was_interrupted
+    )
     report.counts.update(counts)
     assert report.exit_code is code

@@ -12,7 +12,7 @@ import pytest
 
 from avscli.config import ReadOptions
 from avscli.datatypes import MediaInfo
-from avscli.errors import OutputError
+from avscli.errors import ExtraOutputError, OutputError
 from avscli.media.probe import probe
 from avscli.media.sound import MonoSound
 from avscli.media.video_writer import OverlayFrame, OverlayWriter, WrittenVideo, verify_video
@@ -364,14 +364,14 @@ def test_a_finished_file_that_differs_is_refused(
     tmp_path: Path, change: dict[str, object], says: str
 ) -> None:
     path = make_video(tmp_path / "a.mp4")
-    with pytest.raises(OutputError, match=says):
+    with pytest.raises(ExtraOutputError, match=says):
         verify_video(path, replace(written(path), **change))
 
 
 def test_a_finished_file_without_its_sound_or_end_is_refused(tmp_path: Path) -> None:
     silent = make_video(tmp_path / "silent.mp4", audio=None)
-    with pytest.raises(OutputError, match="its sound is missing"):
+    with pytest.raises(ExtraOutputError, match="its sound is missing"):
         verify_video(silent, written(silent))
     silent.write_bytes(silent.read_bytes()[:2000])
-    with pytest.raises(OutputError, match="cannot be read back"):
+    with pytest.raises(ExtraOutputError, match="cannot be read back"):
         verify_video(silent, written(silent))
