@@ -1,8 +1,8 @@
 """The domain as frozen dataclasses: what flows between the rooms of avscli.
 
 Times are float seconds named ``*_seconds`` on the presentation time line of the source.
-Sizes are ``(height, width)`` and refer to the *display* frame (after rotation) unless a name
-says ``network``. Waveforms are mono float32 in [-1, 1].
+Sizes are ``(height, width)`` and refer to the *display* frame (mirrored and turned as the file
+says) unless a name says ``network``. Waveforms are mono float32 in [-1, 1].
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ Task = Literal["binary", "semantic"]
 ResizeMode = Literal["squash", "keep_aspect"]
 Padding = Literal["repeat_last", "zeros_with_flag"]
 FrameState = Literal["sounding", "nothing_sounds", "silent"]
+PixelT = TypeVar("PixelT", bound=np.generic)
 JsonScalar = str | int | float | bool
 
 SAMPLE_RATE_HZ = 16_000
@@ -47,17 +48,55 @@ class AudioInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Orientation:
+    """How a stored picture becomes the displayed one: mirrored left to right, then turned.
+
+    Together the two say all eight ways in which a picture can lie.
+
+    Attributes:
+        rotation_degrees: clockwise turn, after mirroring.
+        mirrored: whether left and right are swapped first, as front cameras do.
+        leftover_degrees: what the file declares beyond `rotation_degrees`, clockwise; not applied,
+            as pixels would have to be made up.
+    """
+
+    rotation_degrees: Literal[0, 90, 180, 270] = 0
+    mirrored: bool = False
+    leftover_degrees: float = 0.0
+
+    @property
+    def swaps_sides(self) -> bool:
+        """Whether the height of the stored picture is the width of the displayed one."""
+        return self.rotation_degrees in (90, 270)
+
+    @property
+    def is_upright(self) -> bool:
+        """Whether stored and displayed pictures are the same."""
+        return self.rotation_degrees == 0 and not self.mirrored
+
+    def applied_to(self, stored: NDArray[PixelT]) -> NDArray[PixelT]:
+        """Return the displayed picture, [H, W, …] of a stored [h, w, …], as a view.
+
+        Example:
+            >>> Orientation(90, mirrored=True).applied_to(np.array([[1, 2], [3, 4]])).tolist()
+            [[4, 2], [3, 1]]
+        """
+        unmirrored = stored[:, ::-1] if self.mirrored else stored
+        return np.rot90(unmirrored, -self.rotation_degrees // 90)
+
+
+@dataclass(frozen=True, slots=True)
 class MediaInfo:
     """A video file as probed, before any frame is decoded.
 
     Attributes:
-        height, width: size of a display frame in pixels, after rotation; not scaled by the
-            sample aspect ratio.
+        height, width: size of a display frame in pixels, in display orientation; not scaled by
+            the sample aspect ratio.
         frame_rate: average frames per second; None when the container does not say.
         num_frames: None when unknown, never 0.
         duration_seconds: declared length; None when the container does not say.
         start_seconds: presentation time of the first video frame as declared.
-        rotation_degrees: clockwise turn applied to decoded frames to get display frames.
+        orientation: what is done to decoded frames to get display frames.
         sample_aspect_ratio: width of a displayed pixel over its height, after rotation.
         audio: the chosen audio track, None when the file has none.
         num_audio_tracks: how many audio tracks the file has.
@@ -72,7 +111,7 @@ class MediaInfo:
     num_frames: int | None
     duration_seconds: float | None
     start_seconds: float
-    rotation_degrees: Literal[0, 90, 180, 270]
+    orientation: Orientation
     sample_aspect_ratio: Fraction
     pixel_format: str
     interlaced: bool

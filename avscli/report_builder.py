@@ -135,6 +135,7 @@ class ReportBuilder:
         """
         shared = max(1, self.num_frames)
         source = asdict(self.media) | {"path": str(self.media.path), "sha256": self.source_sha256}
+        source |= source.pop("orientation")  # flat, as it was before pictures could be mirrored
         for key in ("frame_rate", "sample_aspect_ratio"):
             source[key] = None if source[key] is None else str(source[key])
         total = round(time.monotonic() - self._started, 3)

@@ -13,6 +13,9 @@ A built picture is upright in *display* orientation, whatever rotation the file 
 
 from __future__ import annotations
 
+import math
+import re
+import struct
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -108,6 +111,7 @@ def make_video(
     pix_fmt: str = "yuv420p",
     b_frames: int = 0,
     rotation: Literal[0, 90, 180, 270] = 0,
+    mirrored: bool = False,
     sample_aspect_ratio: Fraction | None = None,
     interlaced: bool = False,
     audio: Waveform | Sequence[Waveform] | None = _A_440,
@@ -133,6 +137,7 @@ def make_video(
         codec, pix_fmt: video encoder and its pixel format.
         b_frames: how many B-frames between references (libx264).
         rotation: clockwise turn a player must apply; the stored picture is turned the other way.
+        mirrored: a player must swap left and right before it turns (.mp4 and .mov).
         sample_aspect_ratio: of the stored picture.
         interlaced: flag the frames as interlaced (libx264).
         audio: one waveform, one per track, or None for no sound; the default is `tone(440)`.
@@ -188,6 +193,7 @@ def make_video(
         packets = []
         for number, time in enumerate(times):
             stored = np.rot90(drawn_frame(number, size_hw), rotation // 90)
+            stored = stored[:, ::-1] if mirrored else stored
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(stored), format="rgb24")
             frame.pts = round((time + Fraction(start_offset_seconds)) / base)
             frame.time_base = base
@@ -199,7 +205,26 @@ def make_video(
             packets += _sound_packets(track, waveform, span, audio_gap_seconds)
         # The interleaver wants packets roughly in time order, not one stream after the other.
         container.mux(sorted(packets, key=lambda p: p.dts * p.time_base))
+    if mirrored:
+        cos, sin = math.cos(math.radians(rotation)), math.sin(math.radians(rotation))
+        write_display_matrix(path, (-cos, -sin, -sin, cos))
     return path
+
+
+def write_display_matrix(path: Path, matrix: tuple[float, float, float, float]) -> None:
+    """Put a display matrix into the header of an .mp4 or .mov file's picture.
+
+    Args:
+        path: the file.
+        matrix: a, b, c, d: the point (x, y), y downwards, is shown at (a·x + c·y, b·x + d·y).
+    """
+    data = bytearray(path.read_bytes())
+    headers = [found.end() for found in re.finditer(b"tkhd", data)]
+    # A track header ends with the matrix and the size, which is zero for sound (version 0).
+    (picture,) = (at for at in headers if any(data[at + 76 : at + 84]))
+    a, b, c, d = (round(value * 65536) for value in matrix)
+    data[picture + 40 : picture + 76] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
 
 
 def in_all_orders(*suffixes: str) -> list[tuple[str, StreamOrder]]:

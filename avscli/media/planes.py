@@ -45,22 +45,23 @@ class PlaneMaker:
 
     def __init__(self, media: MediaInfo) -> None:
         self._display_hw = media.height, media.width
-        self._quarter_turns = media.rotation_degrees // 90
-        self._stored_hw = self._display_hw[::-1] if self._quarter_turns % 2 else self._display_hw
+        self._orientation = media.orientation
+        swaps_sides = media.orientation.swaps_sides
+        self._stored_hw = self._display_hw[::-1] if swaps_sides else self._display_hw
         self._swscale = VideoReformatter()
 
     def __call__(self, frame: StampedImage) -> OverlayFrame:
         """Return one frame's planes; the decoder's own picture is never changed."""
         height, width = self._display_hw
         stored = self._as_yuv420p(frame.image)
-        if self._quarter_turns == 0 and height % 2 == 0 and width % 2 == 0:
+        if self._orientation.is_upright and height % 2 == 0 and width % 2 == 0:
             # The decoder may still predict later frames from this picture: copy if so.
             stored.make_writable()
             canvas = stored
         else:
             canvas = av.VideoFrame(width + width % 2, height + height % 2, _PIXELS)
             for index in range(3):
-                turned = np.rot90(_view(stored, index), -self._quarter_turns)
+                turned = self._orientation.applied_to(_view(stored, index))
                 _view(canvas, index)[: turned.shape[0], : turned.shape[1]] = turned
             _copy_colour_tags(stored, canvas)
         y, u, v = (_view(canvas, index) for index in range(3))

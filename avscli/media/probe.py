@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
 
 import av
 from av.container import InputContainer
@@ -12,9 +11,9 @@ from av.container import InputContainer
 from avscli.datatypes import AudioInfo, MediaInfo
 from avscli.errors import MediaError, UsageError
 from avscli.media.containers import decoded_frames, open_input, require_decoder, video_stream
+from avscli.media.orientation import orientation_of
 
 _PROGRESSIVE = {0, 1}  # AVFieldOrder: unknown, progressive; the rest are interlaced
-_CLOCKWISE: dict[int, Literal[0, 90, 180, 270]] = {0: 0, 1: 90, 2: 180, 3: 270}
 
 
 def probe(path: Path, *, audio_track: int = 0) -> MediaInfo:
@@ -36,8 +35,8 @@ def probe(path: Path, *, audio_track: int = 0) -> MediaInfo:
         stream = video_stream(container, path)
         audio = _audio_info(container, path, audio_track)
         frame = _first_frame(container, stream, path)
-        rotation = _CLOCKWISE[round(-frame.rotation / 90) % 4]
-        turned = rotation in (90, 270)
+        orientation = orientation_of(frame)
+        turned = orientation.swaps_sides
         aspect = stream.sample_aspect_ratio or Fraction(1)
         start = stream.start_time if stream.start_time is not None else frame.pts
         return MediaInfo(
@@ -50,7 +49,7 @@ def probe(path: Path, *, audio_track: int = 0) -> MediaInfo:
             num_frames=stream.frames or None,
             duration_seconds=duration_seconds(container, stream),
             start_seconds=float((start or 0) * _time_base(stream)),
-            rotation_degrees=rotation,
+            orientation=orientation,
             sample_aspect_ratio=1 / aspect if turned else aspect,
             pixel_format=frame.format.name,
             interlaced=frame.interlaced_frame

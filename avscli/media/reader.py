@@ -165,6 +165,12 @@ class ClipReader:
                 f"{self.media.path.name} is interlaced; its frames are used as they are, "
                 "so moving edges may look combed"
             )
+        if self.media.orientation.leftover_degrees:
+            self._warn(
+                f"{self.media.path.name} asks to be shown at a slant; it is turned by "
+                f"{self.media.orientation.rotation_degrees}°, and "
+                f"{self.media.orientation.leftover_degrees:g}° are left out"
+            )
         if self.media.audio is None:
             silence = AudioTrack(np.zeros(0, np.float32), SAMPLE_RATE_HZ, 0.0)
             for block in self._blocks():
@@ -252,9 +258,8 @@ class _Resizer:
     """Turns a stored frame into RGB of one size in display orientation."""
 
     def __init__(self, media: MediaInfo, size_hw: tuple[int, int]) -> None:
-        self._quarter_turns = media.rotation_degrees // 90
-        height, width = size_hw
-        self._stored_hw = (width, height) if self._quarter_turns % 2 else (height, width)
+        self._orientation = media.orientation
+        self._stored_hw = size_hw[::-1] if media.orientation.swaps_sides else size_hw
         self._swscale = VideoReformatter()  # one for all frames: it keeps its filter tables
 
     def __call__(self, image: StampedImage) -> NDArray[np.uint8]:
@@ -264,4 +269,4 @@ class _Resizer:
         )
         pixels = np.asarray(small.to_ndarray(), np.uint8)  # [h, w, 3]
         # Turning the small picture costs far less than turning the source's.
-        return np.ascontiguousarray(np.rot90(pixels, -self._quarter_turns).transpose(2, 0, 1))
+        return np.ascontiguousarray(self._orientation.applied_to(pixels).transpose(2, 0, 1))

@@ -159,7 +159,8 @@ def _video(media: MediaInfo, num_frames: int, provenance: Provenance) -> dict[st
         "length": num_frames,
         "fps": None if media.frame_rate is None else str(media.frame_rate),
         "duration": media.duration_seconds,
-        "rotation_applied": media.rotation_degrees,
+        "rotation_applied": media.orientation.rotation_degrees,
+        "mirror_applied": media.orientation.mirrored,
         "sha256": provenance.source_sha256,
     }
 

@@ -126,6 +126,7 @@ def _facts(part: Part) -> _Facts:
                 "fps": source["frame_rate"],
                 "duration": source["duration_seconds"],
                 "rotation_applied": source["rotation_degrees"],
+                "mirror_applied": source.get("mirrored", False),  # older records do not say
                 "sha256": source["sha256"],
                 "run_id": record["run_id"],
             },

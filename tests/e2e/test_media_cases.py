@@ -52,6 +52,13 @@ CASES = {
     "rotated-90": Case({"rotation": 90}),
     "rotated-180": Case({"rotation": 180}),
     "rotated-270": Case({"rotation": 270}),
+    "mirrored": Case({"mirrored": True}),
+    "mirrored-rotated-90": Case({"mirrored": True, "rotation": 90}),
+    "mirrored-rotated-180": Case({"mirrored": True, "rotation": 180}, ".mov", copies_sound=False),
+    "mirrored-rotated-270": Case({"mirrored": True, "rotation": 270}),
+    "mirrored-odd": Case(
+        {"mirrored": True, "pix_fmt": "yuv444p"}, ".mov", (65, 97), copies_sound=False
+    ),
     "rotated-90-odd": Case(
         {"rotation": 90, "pix_fmt": "yuv444p"}, ".mkv", (65, 97), copies_sound=False
     ),
@@ -140,16 +147,19 @@ def require_tint(run: Run, size_hw: tuple[int, int]) -> None:
     assert 0.1 < np.mean(shares) < 0.95, "the weights for tests mark about half of a picture"
 
 
-@pytest.mark.parametrize("rotation", [90, 180, 270])
-def test_masks_of_a_rotated_source_are_those_of_the_upright_one(
-    segment: Segment, tmp_path: Path, rotation: int
+@pytest.mark.parametrize(
+    ("rotation", "mirrored"), [(r, m) for m in (False, True) for r in (0, 90, 180, 270)][1:]
+)
+def test_masks_of_a_turned_source_are_those_of_the_upright_one(
+    segment: Segment, tmp_path: Path, rotation: int, mirrored: bool
 ) -> None:
     upright = segment(build(tmp_path / "upright.mp4"))
-    rotated = segment(build(tmp_path / "rotated.mp4", rotation=rotation))
-    assert rotated.record["source"]["rotation_degrees"] == rotation
-    assert rotated.coco["videos"][0]["rotation_applied"] == rotation
+    turned = segment(build(tmp_path / "turned.mp4", rotation=rotation, mirrored=mirrored))
+    source, video = turned.record["source"], turned.coco["videos"][0]
+    assert (source["rotation_degrees"], source["mirrored"]) == (rotation, mirrored)
+    assert (video["rotation_applied"], video["mirror_applied"]) == (rotation, mirrored)
     for index in range(len(upright.entries)):
-        same = upright.mask(index) == rotated.mask(index)
+        same = upright.mask(index) == turned.mask(index)
         assert same.mean() > 0.9
 
 

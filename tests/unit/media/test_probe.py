@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
+from avscli.datatypes import Orientation
 from avscli.errors import MediaError, UsageError
 from avscli.media.probe import probe
 from tests.builders import drawn_frame, make_video, tone, truncated_copy
@@ -18,7 +20,7 @@ from tests.builders import drawn_frame, make_video, tone, truncated_copy
 def test_a_plain_file_is_described(tmp_path: Path) -> None:
     media = probe(make_video(tmp_path / "a.mp4", seconds=2, fps=Fraction(30000, 1001)))
     assert (media.video_codec, media.pixel_format) == ("h264", "yuv420p")
-    assert (media.height, media.width, media.rotation_degrees) == (120, 160, 0)
+    assert (media.height, media.width, media.orientation) == (120, 160, Orientation())
     assert media.frame_rate == Fraction(30000, 1001)
     assert media.num_frames == 60
     assert media.duration_seconds == pytest.approx(60 * 1001 / 30000)
@@ -39,26 +41,61 @@ def test_size_and_aspect_are_those_after_rotation(tmp_path: Path, rotation: int)
     )
     media = probe(path)
     assert (media.height, media.width) == (96, 160)
-    assert media.rotation_degrees == rotation
+    assert media.orientation == Orientation(rotation)
     assert media.sample_aspect_ratio == (
         Fraction(3, 4) if rotation in (90, 270) else Fraction(4, 3)
     )
 
 
+def _from_the_container(folder: Path, suffix: str, turn: int, *, mirrored: bool) -> Path:
+    made = make_video(
+        folder / "a.mp4", seconds=0.1, rotation=turn, mirrored=mirrored, size_hw=(96, 160)
+    )
+    return made if suffix == ".mp4" else copied(made, folder / f"a{suffix}")
+
+
+def _from_the_bit_stream(folder: Path, suffix: str, turn: int, *, mirrored: bool) -> Path:
+    made = make_video(folder / "plain.mp4", seconds=0.1, size_hw=(96, 160))
+    flip = ":flip=horizontal" * mirrored
+    inserted = f"h264_metadata=display_orientation=insert{flip}:rotate={turn}"
+    return copied(made, folder / f"sei{suffix}", "-bsf:v", inserted)
+
+
+def copied(source: Path, target: Path, *options: str) -> Path:
+    """Copy all streams of a file into another container, by the ffmpeg program."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(source), "-map", "0"]
+    subprocess.run([*command, "-c", "copy", *options, str(target)], check=True)
+    return target
+
+
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
-def test_the_direction_of_rotation_is_that_of_the_ffmpeg_program(
-    tmp_path: Path, rotation: int
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize(
+    ("build", "suffix"),
+    [
+        (_from_the_container, ".mp4"),
+        (_from_the_container, ".mov"),
+        (_from_the_container, ".mkv"),
+        (_from_the_bit_stream, ".ts"),
+        (_from_the_bit_stream, ".mkv"),
+    ],
+)
+def test_a_picture_lies_as_the_ffmpeg_program_shows_it(
+    tmp_path: Path, rotation: int, mirrored: bool, build: Callable[..., Path], suffix: str
 ) -> None:
-    path = make_video(tmp_path / "r.mp4", seconds=0.1, rotation=rotation, size_hw=(96, 160))
+    path = build(tmp_path, suffix, rotation, mirrored=mirrored)
+    media = probe(path)
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(path)]
     command += ["-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
     shown = subprocess.run(command, capture_output=True, check=True).stdout
-    picture = np.frombuffer(shown, np.uint8).reshape(96, 160, 3)
-    assert np.abs(picture.astype(int) - drawn_frame(0, (96, 160))).mean() < 8
+    picture = np.frombuffer(shown, np.uint8).reshape(media.height, media.width, 3)
     with av.open(str(path)) as container:
         stored = next(container.decode(video=0)).to_ndarray(format="rgb24")
-    turned = np.rot90(stored, -probe(path).rotation_degrees // 90)
-    assert np.abs(turned.astype(int) - picture).mean() < 4
+    difference = media.orientation.applied_to(stored).astype(int) - picture
+    assert np.abs(difference).mean() < 4
+    if build is _from_the_container:
+        assert media.orientation == Orientation(rotation, mirrored=mirrored)
+        assert np.abs(picture.astype(int) - drawn_frame(0, (96, 160))).mean() < 8
 
 
 def test_an_unknown_number_of_frames_is_none(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Which frames are read, when they stand, how they lie, and what sound is around them."""
 
+import math
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avscli.config import ReadOptions
-from avscli.datatypes import Clip, FrameStamp, MediaInfo, NetworkSpec
+from avscli.datatypes import Clip, FrameStamp, MediaInfo, NetworkSpec, Orientation
 from avscli.errors import MediaError, NoAudioError, UsageError
 from avscli.media.probe import probe
 from avscli.media.reader import interleave, network_frame_size, read_clips
@@ -29,6 +30,7 @@ from tests.builders import (
     silence,
     tone,
     truncated_copy,
+    write_display_matrix,
 )
 
 SPEC = NetworkSpec(
@@ -241,13 +243,33 @@ def test_interleaving_deals_every_frame_once_in_order(
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_rotated_files_are_handed_out_upright(tmp_path: Path, rotation: int, suffix: str) -> None:
-    path = make_video(tmp_path / f"a{suffix}", rotation=rotation, size_hw=(96, 160), seconds=0.2)
+@pytest.mark.parametrize(
+    ("suffix", "mirrored"), [(".mp4", False), (".mp4", True), (".mov", True), (".mkv", False)]
+)
+def test_turned_and_mirrored_files_are_handed_out_upright(
+    tmp_path: Path, rotation: int, suffix: str, mirrored: bool
+) -> None:
+    path = make_video(
+        tmp_path / f"a{suffix}",
+        rotation=rotation,
+        mirrored=mirrored,
+        size_hw=(96, 160),
+        seconds=0.2,
+    )
     clips = clips_of(path, spec=replace(SPEC, frame_size_hw=(64, 128)))
     assert clips[0].frames.shape == (1, 3, 64, 128)
     assert all(is_upright(picture(clip)) for clip in clips)
     assert numbers(clips) == list(range(6))
+
+
+def test_a_slant_is_rounded_to_a_quarter_turn_and_told_once(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mp4", size_hw=(96, 160), seconds=0.2)
+    cos, sin = math.cos(math.radians(60)), math.sin(math.radians(60))
+    write_display_matrix(path, (cos, sin, -sin, cos))
+    told: list[str] = []
+    clips = list(read_clips(probe(path), SPEC, ReadOptions(), told.append))
+    assert told == ["a.mp4 asks to be shown at a slant; it is turned by 90°, and -30° are left out"]
+    assert is_upright(np.rot90(picture(clips[0])))
 
 
 @pytest.mark.parametrize(
@@ -283,7 +305,7 @@ def test_pixels_agree_with_the_ffmpeg_program(tmp_path: Path) -> None:
 
 def media(size_hw: tuple[int, int], aspect: Fraction = Fraction(1)) -> MediaInfo:
     return MediaInfo(
-        Path("a.mp4"), "mp4", "h264", *size_hw, Fraction(30), None, 1.0, 0.0, 0, aspect,
+        Path("a.mp4"), "mp4", "h264", *size_hw, Fraction(30), None, 1.0, 0.0, Orientation(), aspect,
         "yuv420p", False, None, 0,
     )  # fmt: skip
 

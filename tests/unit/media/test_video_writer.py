@@ -210,7 +210,7 @@ def test_rotation_is_applied_and_odd_sides_are_padded(
     height, width = size_hw
     media = probe(transcribe(source))
     assert (media.height, media.width) == (height + height % 2, width + width % 2)
-    assert media.rotation_degrees == 0
+    assert media.orientation.is_upright
     for number, picture in enumerate(pictures(tmp_path / "overlay.mp4")):
         assert is_upright(picture)
         assert frame_number(picture[:height, :width]) == number

@@ -5,7 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
-from avscli.datatypes import FrameConfidence, FramePrediction, FrameStamp, FrameState, MediaInfo
+from avscli.datatypes import (
+    FrameConfidence,
+    FramePrediction,
+    FrameStamp,
+    FrameState,
+    MediaInfo,
+    Orientation,
+)
 
 SIZE_HW = (45, 61)
 
@@ -21,7 +28,7 @@ def make_media(path: Path = Path("clip.mp4")) -> MediaInfo:
         num_frames=None,
         duration_seconds=1.5,
         start_seconds=0.0,
-        rotation_degrees=90,
+        orientation=Orientation(90),
         sample_aspect_ratio=Fraction(1),
         pixel_format="yuv420p",
         interlaced=False,

@@ -112,6 +112,7 @@ def test_the_head_says_which_run_and_which_video(tmp_path: Path) -> None:
             "fps": "30000/1001",
             "duration": 1.5,
             "rotation_applied": 90,
+            "mirror_applied": False,
             "sha256": "aa",
         }
     ]
