@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # Typer brings its own click, under a name that changes; all its usage errors share this base.
 _ParsingError: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
+_ENDING_SIGNALS = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 
 app = typer.Typer(
     name="avs",
@@ -57,29 +58,41 @@ def _global_options(
 
 
 def main() -> NoReturn:
-    """Run ``avs`` and exit with a code of `ExitCode`."""
-    signal.signal(signal.SIGTERM, _terminate)
+    """Run ``avs`` and exit with a code of `ExitCode`, or as the signal that ended it demands."""
+    for number in _ENDING_SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, _terminate)
+    with console.standard_streams():
+        code = _run()
+    sys.exit(code)
+
+
+def _run() -> int:
     try:
         # Standing alone, Typer would print its own kind of error and be silent on Ctrl-C.
         code = app(prog_name="avs", standalone_mode=False) or ExitCode.OK
-        if code == ExitCode.INTERRUPTED:
-            console.interrupted()
-        sys.exit(code)
+        sys.stdout.flush()  # Typer's help
     except _ParsingError as err:
         if message := err.format_message():  # empty when Typer has shown the help instead
             console.error(UsageError(message, hint="see the options with --help"))
-        sys.exit(ExitCode.USAGE)
+        return ExitCode.USAGE
     except AvscliError as err:
         if "--traceback" in sys.argv:
             print_exc()
         console.error(err)
-        sys.exit(err.exit_code)
+        return err.exit_code
     except Exception as err:  # noqa: BLE001 – the one place where bugs become an exit code
         if "--traceback" in sys.argv:
             print_exc()
         console.bug(err)
-        sys.exit(ExitCode.INTERNAL)
+        return ExitCode.INTERNAL
+    if code == ExitCode.INTERRUPTED:
+        console.interrupted()
+    return code
 
 
-def _terminate(_signum: int, _frame: FrameType | None) -> None:
-    raise SystemExit(128 + signal.SIGTERM)
+def _terminate(number: int, _frame: FrameType | None) -> None:
+    # A terminal that closes sends SIGHUP twice; cleaning up must not be ended by the second.
+    for other in _ENDING_SIGNALS:
+        signal.signal(other, signal.SIG_IGN)
+    raise SystemExit(128 + number)

@@ -73,12 +73,13 @@ def avs(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> A
     def call(*args: object) -> Outcome:
         capfd.readouterr()
         monkeypatch.setattr(sys, "argv", ["avs", *map(str, args)])
-        on_term = signal.getsignal(signal.SIGTERM)
+        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
         try:
             with pytest.raises(SystemExit) as ended:
                 cli.main()
         finally:
-            signal.signal(signal.SIGTERM, on_term)
+            for number, handler in before.items():
+                signal.signal(number, handler)
         code = ended.value.code
         assert isinstance(code, int)
         return Outcome(int(code), *capfd.readouterr())

@@ -37,7 +37,7 @@ def check(
     from avscli.datasets.avsbench import SPLITS
     from avscli.datasets.checking import check_data, require_sound_data
 
-    with console.counter("Checking", quiet=quiet) as on_progress:
+    with console.counting("checking", quiet=quiet) as on_progress:
         splits = SPLITS if split is None else (split,)
         found = check_data(kind, root, splits=splits, on_progress=on_progress)
     if as_json:

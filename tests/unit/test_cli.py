@@ -1,7 +1,9 @@
 """One handler turns every failure into its exit code and one line."""
 
 import json
+import re
 import signal
+from pathlib import Path
 
 import pytest
 import typer
@@ -27,22 +29,16 @@ def app_that_raises(error: BaseException) -> typer.Typer:
     return app
 
 
-def test_exit_codes_are_those_the_documents_promise() -> None:
-    assert {code.name: int(code) for code in ExitCode} == {
-        "OK": 0,
-        "INTERNAL": 1,
-        "USAGE": 2,
-        "BAD_MEDIA": 3,
-        "NO_AUDIO": 4,
-        "BAD_WEIGHTS": 5,
-        "DEVICE": 6,
-        "BAD_OUTPUT": 7,
-        "PARTIAL": 8,
-        "QUALITY_GATE": 9,
-        "MISSING_EXTRA": 10,
-        "INCOMPLETE": 11,
-        "INTERRUPTED": 130,
-    }
+def documented_codes() -> set[int]:
+    """Return the codes in README's table, which has two columns of them."""
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    table = text.partition("### Exit codes\n")[2].partition("\nResults go to")[0]
+    return {int(code) for code in re.findall(r"\| (\d+) \|", table)}
+
+
+def test_exit_codes_are_those_the_readme_promises() -> None:
+    signals = {128 + number for number in (signal.SIGHUP, signal.SIGPIPE, signal.SIGTERM)}
+    assert documented_codes() == set(ExitCode) | signals
 
 
 @pytest.mark.parametrize("kind", subclasses(AvscliError), ids=lambda kind: kind.__name__)
@@ -87,10 +83,17 @@ def test_ctrl_c_says_so(avs: Avs, monkeypatch: pytest.MonkeyPatch) -> None:
     assert outcome.err == "interrupted; nothing half-written was left behind\n"
 
 
-def test_sigterm_unwinds_with_the_shells_code() -> None:
-    with pytest.raises(SystemExit) as ended:
-        cli._terminate(signal.SIGTERM, None)
-    assert ended.value.code == 143
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_unwinds_once_with_the_shells_code(number: int) -> None:
+    before = {other: signal.getsignal(other) for other in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        with pytest.raises(SystemExit) as ended:
+            cli._terminate(number, None)
+        assert {signal.getsignal(other) for other in before} == {signal.SIG_IGN}
+    finally:
+        for other, handler in before.items():
+            signal.signal(other, handler)
+    assert ended.value.code == 128 + number
 
 
 def test_the_version_is_one_line(avs: Avs) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from avscli import console
+from avscli.console import messages
 from avscli.datatypes import Progress, SegmentationReport
 from avscli.demo import DemoReport
 from avscli.errors import MediaError
@@ -59,7 +61,8 @@ def test_json_is_one_document_without_words_json_does_not_have(capsys: Captured)
 def test_a_path_that_is_no_unicode_is_given_back_byte_for_byte(
     capfdbinary: pytest.CaptureFixture[bytes],
 ) -> None:
-    console.result("caf\udce9.mp4")
+    with console.standard_streams():
+        console.result("caf\udce9.mp4")
     assert capfdbinary.readouterr().out == b"caf\xe9.mp4\n"
 
 
@@ -140,7 +143,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     """Give the console a clock that a test sets."""
     now = [0.0]
     with monkeypatch.context() as patch:
-        patch.setattr(console.time, "monotonic", lambda: now[0])
+        patch.setattr(time, "monotonic", lambda: now[0])
         yield now
 
 
@@ -179,7 +182,7 @@ def test_a_terminal_gets_a_bar_that_goes_away(
     monkeypatch: pytest.MonkeyPatch, capsys: Captured, total: int | None
 ) -> None:
     screen = io.StringIO()
-    monkeypatch.setattr(console, "_err", Console(file=screen, force_terminal=True, width=100))
+    monkeypatch.setattr(messages, "err", Console(file=screen, force_terminal=True, width=100))
     with console.progress("a [b]clip[/b]", quiet=False) as update:
         update(state(50, total))
     drawn = screen.getvalue()
@@ -194,7 +197,7 @@ def test_a_failure_under_the_bar_leaves_the_screen_clean(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     screen = io.StringIO()
-    monkeypatch.setattr(console, "_err", Console(file=screen, force_terminal=True, width=100))
+    monkeypatch.setattr(messages, "err", Console(file=screen, force_terminal=True, width=100))
     with pytest.raises(MediaError), console.progress("clip", quiet=False):
         raise MediaError("gone")
     assert screen.getvalue().endswith("\x1b[1A\x1b[2K")

@@ -5,9 +5,11 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
+from rich.progress import Progress, ProgressColumn
 
 from avscli import console
 from avscli.batch.events import (
@@ -23,6 +25,7 @@ from avscli.batch.events import (
     Ticked,
 )
 from avscli.batch.jobs import Job, JobResult
+from avscli.console import bars, messages
 
 Captured = pytest.CaptureFixture[str]
 
@@ -80,9 +83,11 @@ def test_a_name_that_cannot_be_written_does_not_cost_the_table(
 ) -> None:
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding, errors="strict"))
-    with console.batch_progress(as_json=False, quiet=False) as watch:
+    with (
+        console.standard_streams(),
+        console.batch_progress(as_json=False, quiet=False) as watch,
+    ):
         watch(ended("bad\udcff.mp4", DONE))
-    sys.stdout.flush()
     assert b"bad\\udcff.mp4" in written.getvalue()
 
 
@@ -115,20 +120,29 @@ def test_plain_lines_come_while_workers_say_nothing(
     assert len(out.splitlines()) == 1, "those are no events for programs"
 
 
+class DrawnAtOnce(Progress):
+    """Bars that are drawn when something changes, and not when a clock says so."""
+
+    def __init__(self, *columns: ProgressColumn | str, **options: Any) -> None:
+        super().__init__(*columns, auto_refresh=False, **options)
+
+    def update(self, *args: Any, **changes: Any) -> None:
+        super().update(*args, **changes)
+        self.refresh()
+
+
 def test_a_terminal_gets_bars(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = io.StringIO()
     terminal = Console(file=screen, force_terminal=True, width=100, highlight=False)
-    monkeypatch.setattr(console, "_err", terminal)
+    monkeypatch.setattr(messages, "err", terminal)
+    monkeypatch.setattr(bars, "Progress", DrawnAtOnce)
     with console.batch_progress(as_json=True, quiet=False) as watch:
         for event in EVENTS[:3]:
             watch(event)
-        terminal.file.flush()
-        time.sleep(0.3)  # rich draws ten times a second
         text = screen.getvalue()
         watch(EVENTS[3])
-        time.sleep(0.3)  # what was being drawn is drawn
         screen.truncate(0)
-        time.sleep(0.3)
+        watch(Ticked())
         later = screen.getvalue()
     assert "a.mp4" in text
     assert "worker 1" in text
