@@ -114,8 +114,9 @@ def save_checkpoint(
     info: Mapping[str, Any],
     *,
     dtype: torch.dtype = torch.float32,
+    golden_inputs: NetworkInput | None = None,
 ) -> None:
-    """Write weights and metadata, whole or not at all.
+    """Write weights and metadata, and the golden that belongs to them, whole or not at all.
 
     Args:
         path: the .safetensors file to write.
@@ -123,6 +124,8 @@ def save_checkpoint(
         info: ``name``, ``spec`` (NetworkSpec), ``trained_on``, ``scores``, ``licence``, ``source``.
         dtype: in which floating tensors are stored; float16 halves the file, and loading makes
             float32 of it again.
+        golden_inputs: stored beside the checkpoint with the logits that it gives for them on this
+            machine's CPU; None leaves it without a golden.
 
     Raises:
         OutputError: it cannot be written; nothing is left behind.
@@ -132,9 +135,15 @@ def save_checkpoint(
     tensors = {
         k: (v.to(dtype) if v.is_floating_point() else v).contiguous() for k, v in state.items()
     }
-    partial = path.with_name(path.name + ".partial")
+    golden = golden_path(path)
+    partial, partial_golden = (p.with_name(p.name + ".partial") for p in (path, golden))
     try:
         save_file(tensors, str(partial), metadata={_METADATA_KEY: json.dumps(metadata)})
+        if golden_inputs is None:
+            golden.unlink(missing_ok=True)  # it was of the checkpoint that is replaced
+        else:
+            save_file(_golden_of(partial, golden_inputs), str(partial_golden))
+            partial_golden.replace(golden)  # first: a checkpoint under its name has its golden
         partial.replace(path)
     except (OSError, SafetensorError) as err:
         raise OutputError(
@@ -142,6 +151,7 @@ def save_checkpoint(
         ) from err
     finally:
         partial.unlink(missing_ok=True)
+        partial_golden.unlink(missing_ok=True)
 
 
 def golden_path(checkpoint: Path) -> Path:
@@ -149,17 +159,13 @@ def golden_path(checkpoint: Path) -> Path:
     return checkpoint.with_name(checkpoint.stem + ".golden.safetensors")
 
 
-def write_golden(checkpoint: Path, inputs: NetworkInput) -> None:
-    """Store an input and the logits a checkpoint gives for it on this machine's CPU."""
-    tensors = {
-        "frames": inputs.frames.half(),
-        "log_mel": inputs.log_mel.half(),
-        "valid": inputs.valid,
-    }
-    stored = NetworkInput(tensors["frames"].float(), tensors["log_mel"].float(), inputs.valid)
+def _golden_of(checkpoint: Path, inputs: NetworkInput) -> dict[str, Tensor]:
+    frames, log_mel = inputs.frames.half(), inputs.log_mel.half()
     with torch.inference_mode():
-        tensors["logits"] = load_network(str(checkpoint))(stored).logits
-    save_file({k: v.contiguous() for k, v in tensors.items()}, str(golden_path(checkpoint)))
+        network = load_network(str(checkpoint))
+        logits = network(NetworkInput(frames.float(), log_mel.float(), inputs.valid)).logits
+    tensors = {"frames": frames, "log_mel": log_mel, "valid": inputs.valid, "logits": logits}
+    return {name: tensor.contiguous() for name, tensor in tensors.items()}
 
 
 def read_golden(checkpoint: Path) -> tuple[NetworkInput, Tensor]:

@@ -1,6 +1,7 @@
 """Small networks with random weights, for tests that need any network at all."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -49,10 +50,8 @@ def make_inputs(B: int = 2, T: int = 3, size_hw: tuple[int, int] = (64, 64)) -> 
     )
 
 
-def save_tiny(
-    path: Path, network: PCMANet | None = None, *, dtype: torch.dtype = torch.float32
-) -> Path:
-    """Save a tiny checkpoint with complete metadata and return its path."""
+def save_tiny(path: Path, network: PCMANet | None = None, **options: Any) -> Path:
+    """Save a tiny checkpoint with complete metadata, as `save_checkpoint` does; return its path."""
     network = network or make_network()
     info = {
         "name": path.stem,
@@ -62,5 +61,5 @@ def save_tiny(
         "licence": "none",
         "source": "random weights",
     }
-    save_checkpoint(path, network.state_dict(), info, dtype=dtype)
+    save_checkpoint(path, network.state_dict(), info, **options)
     return path

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import torch
 
-from avscli.checkpoints import load_network, save_checkpoint, write_golden
+from avscli.checkpoints import load_network, save_checkpoint
 from avscli.datasets.avsmix import AvsMix
 from avscli.datasets.scenes import VALIDATION_SEEDS
 from avscli.devices import start
@@ -23,7 +25,6 @@ from avscli.training.state import STATE_FILE, make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from avscli.devices import Runtime
     from avscli.evaluation import LabelledFrame
@@ -82,9 +83,13 @@ def train_couples(recipe: Recipe, run: CoupleRun, *, warn: Callable[[str], None]
 
 
 def export(trainer: Trainer, data: AvsMix | None, warn: Callable[[str], None]) -> Path:
-    """Write the averaged weights, calibrated, as a checkpoint with scores and golden."""
+    """Write the averaged weights, calibrated, as a checkpoint with scores and golden.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     recipe = trainer.recipe
-    path = trainer.folder / f"{recipe.name}.safetensors"
+    weights = dict(trainer.average)
     info: dict[str, object] = {
         "name": recipe.name,
         "spec": recipe.spec,
@@ -93,30 +98,32 @@ def export(trainer: Trainer, data: AvsMix | None, warn: Callable[[str], None]) -
         "licence": "research use; see the model card",
         "source": f"avs train, recipe {recipe.name}, seed {recipe.seed}, {trainer.step} steps",
     }
+    with TemporaryDirectory() as scratch:  # nothing unfinished has the checkpoint's name
 
-    def runtime() -> Runtime:
-        save_checkpoint(path, trainer.average, info, dtype=torch.float16)
-        return start(load_network(str(path)), "cpu", precision="fp32", warn=warn)
+        def runtime() -> Runtime:
+            """Load the weights as they will be stored: in half precision."""
+            draft = Path(scratch) / "draft.safetensors"
+            save_checkpoint(draft, weights, info, dtype=torch.float16)
+            return start(load_network(str(draft)), "cpu", precision="fp32", warn=warn)
 
-    calibrated = runtime()
-    found = calibrate(calibrated, _validation_frames(data))
-    sound_side = "agreement.sound."
-    trainer.average |= {
-        k: v for k, v in calibrated.network.state_dict().items() if k.startswith(sound_side)
-    }
-    info["spec"] = dataclasses.replace(
-        recipe.spec,
-        temperature=found.temperature,
-        threshold=found.threshold,
-        region_threshold=found.region_threshold,
-    )
-    info["scores"] = _validation_scores(runtime(), data) | {
-        "sound_shift": found.sound_shift,
-        "calibration_error_before": found.error_before,
-        "calibration_error_after": found.error_after,
-    }
-    runtime()
-    write_golden(path, prepare_frames(list(scene_frames(NUM_GOLDEN_FRAMES)), recipe.spec))
+        calibrated = runtime()
+        found = calibrate(calibrated, _validation_frames(data))
+        shifted = calibrated.network.state_dict()
+        weights |= {k: v for k, v in shifted.items() if k.startswith("agreement.sound.")}
+        info["spec"] = dataclasses.replace(
+            recipe.spec,
+            temperature=found.temperature,
+            threshold=found.threshold,
+            region_threshold=found.region_threshold,
+        )
+        info["scores"] = _validation_scores(runtime(), data) | {
+            "sound_shift": found.sound_shift,
+            "calibration_error_before": found.error_before,
+            "calibration_error_after": found.error_after,
+        }
+    path = trainer.folder / f"{recipe.name}.safetensors"
+    golden_inputs = prepare_frames(list(scene_frames(NUM_GOLDEN_FRAMES)), recipe.spec)
+    save_checkpoint(path, weights, info, dtype=torch.float16, golden_inputs=golden_inputs)
     return path
 
 

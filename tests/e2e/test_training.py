@@ -177,6 +177,7 @@ def test_a_mixture_trains_and_answers_with_its_checkpoint(
     assert sorted(path.name for path in run.iterdir() if path.is_file()) == [
         "best.golden.safetensors",
         "best.safetensors",
+        "last.golden.safetensors",
         "last.pt",
         "last.safetensors",
         "metrics.jsonl",

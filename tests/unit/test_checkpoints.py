@@ -9,7 +9,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from avscli import checkpoints, shipped
-from avscli.errors import CheckpointMismatchError, ExitCode, UnknownNetworkError, WeightsError
+from avscli.errors import (
+    CheckpointMismatchError,
+    ExitCode,
+    OutputError,
+    UnknownNetworkError,
+    WeightsError,
+)
 from tests.networks_for_tests import TINY_SPEC, make_inputs, make_network, save_tiny
 
 
@@ -56,22 +62,35 @@ def test_a_loaded_network_is_ready_for_inference(tiny):
 
 
 def test_a_golden_passes_on_the_machine_that_wrote_it_and_fails_for_other_weights(tmp_path):
-    path = save_tiny(tmp_path / "tiny.safetensors")
-    checkpoints.write_golden(path, make_inputs(1))
+    path = save_tiny(tmp_path / "tiny.safetensors", golden_inputs=make_inputs(1))
     assert checkpoints.verify(str(path)).passed
+    golden = checkpoints.golden_path(path).read_bytes()
     other = make_network()
     with torch.no_grad():
         other.heads[0][-1].bias.add_(1.0)
     save_tiny(path, other)
+    checkpoints.golden_path(path).write_bytes(golden)
     verification = checkpoints.verify(str(path))
     assert verification.max_logit_difference == pytest.approx(1.0, abs=0.01)
     with pytest.raises(WeightsError, match="other logits"):
         checkpoints.require_verified(str(path))
 
 
+def test_a_golden_is_gone_with_the_checkpoint_that_it_belonged_to(tmp_path):
+    path = save_tiny(tmp_path / "tiny.safetensors", golden_inputs=make_inputs(1))
+    save_tiny(path)
+    assert [file.name for file in tmp_path.iterdir()] == ["tiny.safetensors"]
+
+
+def test_a_checkpoint_whose_golden_cannot_be_written_is_not_written_either(tmp_path):
+    (tmp_path / "tiny.golden.safetensors" / "in the way").mkdir(parents=True)
+    with pytest.raises(OutputError, match=r"cannot write .*tiny\.safetensors"):
+        save_tiny(tmp_path / "tiny.safetensors", golden_inputs=make_inputs(1))
+    assert [file.name for file in tmp_path.iterdir()] == ["tiny.golden.safetensors"]
+
+
 def test_a_file_that_is_named_like_shipped_weights_is_not_taken_for_them(tmp_path):
-    path = save_tiny(tmp_path / "pcmanet-mini.safetensors")
-    checkpoints.write_golden(path, make_inputs(1))
+    path = save_tiny(tmp_path / "pcmanet-mini.safetensors", golden_inputs=make_inputs(1))
     assert checkpoints.verify(str(path)).passed
 
 

@@ -7,12 +7,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from avscli.checkpoints import write_golden
 from avscli.datasets.avsbench import AVSBENCH_KINDS
-from avscli.datasets.scenes import TEST_SEEDS
 from avscli.devices import choose_device
 from avscli.errors import DataError, OutputError
-from avscli.training.clips.data import SceneClips, batch_of
 from avscli.training.clips.sources import open_sources
 from avscli.training.clips.start import StartWeights, start_network
 from avscli.training.clips.trainer import BEST_FILE, LAST_FILE, ClipTrainer
@@ -50,7 +47,7 @@ class ClipRun:
 
 
 def train_clips(recipe: ClipRecipe, run: ClipRun, *, warn: Callable[[str], None]) -> Path | None:
-    """Check the data, train, keep the best network on validation, and write its golden.
+    """Check the data, train and keep the best network on validation, with its golden.
 
     Args:
         recipe: what to do.
@@ -83,7 +80,10 @@ def train_clips(recipe: ClipRecipe, run: ClipRun, *, warn: Callable[[str], None]
             _check_once(run, device, processes)
             start_network(trainer.network, run.start, freezes_audio=recipe.freezes_audio)
         trainer.run(quiet=run.quiet)
-        return _finished(trainer) if processes.is_first else None
+        if not processes.is_first:
+            return None
+        trainer.export(LAST_FILE, {})
+        return run.folder / BEST_FILE
 
 
 def _check_once(run: ClipRun, device: str, processes: Processes) -> None:
@@ -102,12 +102,3 @@ def _check_once(run: ClipRun, device: str, processes: Processes) -> None:
         raise refusal
     if refused.any():
         raise DataError("the first process refused the data")
-
-
-def _finished(trainer: ClipTrainer) -> Path:
-    trainer.export(LAST_FILE, {})
-    best = trainer.folder / BEST_FILE
-    spec = trainer.recipe.spec
-    scenes = SceneClips(TEST_SEEDS[:1], spec.clip_length, spec.frame_size_hw)
-    write_golden(best, batch_of([scenes.read(0)], spec).inputs)
-    return best

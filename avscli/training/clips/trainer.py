@@ -19,10 +19,11 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from avscli.checkpoints import save_checkpoint
+from avscli.datasets.scenes import TEST_SEEDS
 from avscli.errors import DeviceError, UsageError
 from avscli.media.prefetch import prefetch
 from avscli.networks.registry import build_network
-from avscli.training.clips.data import ClipBatches, batch_of
+from avscli.training.clips.data import ClipBatches, SceneClips, batch_of
 from avscli.training.clips.losses import stage_totals
 from avscli.training.clips.validation import OverlapSums
 from avscli.training.state import MetricsLog, load_state, save_state
@@ -222,7 +223,10 @@ class ClipTrainer:
             save_state(self.folder, state)
 
     def export(self, name: str, scores: Mapping[str, float]) -> Path:
-        """Write the network as it is as a checkpoint in the run's folder, and return its path.
+        """Write the network as it is as a checkpoint with golden into the run's folder.
+
+        Returns:
+            The checkpoint.
 
         Raises:
             OutputError: it cannot be written.
@@ -236,7 +240,11 @@ class ClipTrainer:
             "licence": "as its data and start weights allow",
             "source": f"avs train, recipe {recipe.name}, seed {recipe.seed}, {self.step} steps",
         }
-        save_checkpoint(self.folder / name, self.network.state_dict(), info)
+        scenes = SceneClips(TEST_SEEDS[:1], recipe.spec.clip_length, recipe.spec.frame_size_hw)
+        golden_inputs = batch_of([scenes.read(0)], recipe.spec).inputs
+        save_checkpoint(
+            self.folder / name, self.network.state_dict(), info, golden_inputs=golden_inputs
+        )
         return self.folder / name
 
     def _fingerprint(self) -> dict[str, object]:
