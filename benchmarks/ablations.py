@@ -25,9 +25,10 @@ from avscli.devices import start
 from avscli.evaluation import avsmix_frames, score
 from avscli.networks.pcmanet.modules import resize
 from avscli.networks.pcmanet.network import PCMANet
+from avscli.training.clips.recipe import find_recipe
 from avscli.training.clips.start import StartWeights
 from avscli.training.loop import Trainer
-from avscli.training.recipe import Recipe, load_recipe
+from avscli.training.recipe import Recipe
 from avscli.training.run import sample_sources
 
 
@@ -134,7 +135,7 @@ def main() -> None:
     options = parser.parse_args()
 
     size_hw = (options.side, options.side)
-    short = load_recipe("mini").with_overrides(
+    short = find_recipe("mini").with_overrides(
         sound_steps=options.sound_steps,
         sound_teachers=0,
         steps=options.steps,

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from avscli.datasets.avsmix import AvsMix
+from avscli.training.clips.recipe import find_recipe
 from avscli.training.loop import Trainer
-from avscli.training.recipe import Recipe, load_recipe
+from avscli.training.recipe import Recipe
 from avscli.training.run import sample_sources
 from avscli.training.samples import Sample, SampleSource, SoundSample
 
@@ -38,7 +39,7 @@ class DrawnBefore:
 
 def phases(steps: int) -> dict[str, Recipe]:
     """Return recipes of one phase each."""
-    mini = load_recipe("mini").with_overrides(sound_steps=0, sound_teachers=0, steps=0)
+    mini = find_recipe("mini").with_overrides(sound_steps=0, sound_teachers=0, steps=0)
     return {
         "windows": mini.with_overrides(sound_steps=steps),
         "couples, small": mini.with_overrides(steps=steps, late_share=0.0),

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from avscli.datasets.avsmix import Split
 from avscli.datasets.scene_timeline import random_voice
 from avscli.datasets.scenes import KINDS, TEST_SEEDS, plan_scene
 from avscli.datatypes import SAMPLE_RATE_HZ
@@ -59,50 +60,78 @@ def labelled_scene(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], lis
     return image, indices, seen
 
 
-def write_avsmix(root: Path, num_pictures: int = 6) -> Path:
-    """Write a copy of avsmix with one pair per picture and kind of pair, all in split test."""
+def write_avsmix(root: Path, num_pictures: int = 6, *, splits: Sequence[Split] = ("test",)) -> Path:
+    """Write a copy of avsmix with so many pictures in each of some splits.
+
+    Validation and test have one pair per picture and kind of pair, training has a sound that
+    nothing visible makes.
+    """
     root.mkdir(parents=True, exist_ok=True)
     numbered = [{"index": i, "name": name} for i, name in enumerate(["background", *KINDS])]
     write_table(root / "classes.csv", numbered)
     mapping = [{"audio_class": k, "visual_classes": k, "role": "positive"} for k in KINDS]
     write_table(root / "class_map.csv", mapping)
-    sounds = []
-    for number, kind in enumerate(KINDS):
-        write_sound(root / "audio" / f"{kind}.wav", voice_of(kind, number))
-        sounds.append(
-            {
-                "audio": f"audio/{kind}.wav",
-                "audio_class": kind,
-                "split": "test",
-                "visual_classes": kind,
-            }
-        )
+    sounds, pictures = [], []
+    for number, split in enumerate(splits):
+        sounds += _write_sounds(root, split)
+        seeds = range(number * num_pictures, (number + 1) * num_pictures)
+        of_split = [_write_labelled_picture(root, seed, split) for seed in seeds]
+        pictures += of_split
+        if split != "train":
+            recordings = {row["audio_class"]: row["audio"] for row in sounds}
+            pairs = [pair for picture in of_split for pair in _pairs_of(picture, recordings)]
+            for count, pair in enumerate(pairs):
+                pair["pair_id"] = f"{split}{count:05d}"
+            write_table(root / f"pairs_{split}.csv", pairs)
     write_table(root / "audio.csv", sounds)
-    pictures, pairs = [], []
-    for seed in range(num_pictures):
-        image, indices, seen = labelled_scene(seed)
-        indices[:2] = 255
-        names = {"image": f"images/{seed}.png", "mask": f"masks/{seed}.png"}
-        write_picture(root / names["image"], image)
-        write_picture(root / names["mask"], indices)
-        pictures.append({**names, "classes_in_mask": "|".join(seen), "split": "test"})
-        absent = next(kind for kind in KINDS if kind not in seen)
+    write_table(root / "images.csv", pictures)
+    return root
+
+
+def _write_sounds(root: Path, split: Split) -> list[dict[str, str]]:
+    prefix = "" if split == "test" else f"{split}_"
+    voices = {kind: voice_of(kind, number) for number, kind in enumerate(KINDS)}
+    if split == "train":
+        voices["wind"] = 0.1 * np.random.default_rng(1).standard_normal(SAMPLE_RATE_HZ)
+    for kind, voice in voices.items():
+        write_sound(root / "audio" / f"{prefix}{kind}.wav", voice)
+    return [
+        {
+            "audio": f"audio/{prefix}{kind}.wav",
+            "audio_class": kind,
+            "split": split,
+            "visual_classes": kind if kind in KINDS else "",
+        }
+        for kind in voices
+    ]
+
+
+def _write_labelled_picture(root: Path, seed: int, split: Split) -> dict[str, str]:
+    image, indices, seen = labelled_scene(seed)
+    indices[:2] = 255
+    names = {"image": f"images/{seed}.png", "mask": f"masks/{seed}.png"}
+    write_picture(root / names["image"], image)
+    write_picture(root / names["mask"], indices)
+    return {**names, "classes_in_mask": "|".join(seen), "split": split}
+
+
+def _pairs_of(picture: Mapping[str, str], recordings: Mapping[str, str]) -> list[dict[str, str]]:
+    seen = picture["classes_in_mask"].split("|")
+    absent = next(kind for kind in KINDS if kind not in seen)
+    return [
+        {
+            "pair_id": "",
+            "image": picture["image"],
+            "mask": picture["mask"],
+            "audio": recordings[sound] if sound else "",
+            "audio2": "",
+            "kind": kind,
+            "audio_class": sound,
+            "sounding_classes": sounding,
+        }
         for kind, sound, sounding in (
             ("positive", seen[0], seen[0]),
             ("mismatch", absent, ""),
             ("silent", "", ""),
-        ):
-            pairs.append(
-                {
-                    "pair_id": f"test{len(pairs):05d}",
-                    **names,
-                    "audio": f"audio/{sound}.wav" if sound else "",
-                    "audio2": "",
-                    "kind": kind,
-                    "audio_class": sound,
-                    "sounding_classes": sounding,
-                }
-            )
-    write_table(root / "images.csv", pictures)
-    write_table(root / "pairs_test.csv", pairs)
-    return root
+        )
+    ]

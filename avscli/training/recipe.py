@@ -113,15 +113,6 @@ class Recipe:
         return dataclasses.replace(self, **{k: v for k, v in changes.items() if v is not None})
 
 
-def load_recipe(name_or_path: str) -> Recipe:
-    """Read a shipped recipe by name, or any by path.
-
-    Raises:
-        UsageError: unknown name, unreadable file, or wrong fields.
-    """
-    return recipe_of(*read_recipe_file(name_or_path))
-
-
 def recipe_of(path: Path, values: dict[str, Any]) -> Recipe:
     """Make a recipe of what its file holds.
 

@@ -29,9 +29,9 @@ from avscli.networks.backbones.resnet import resnet50
 from avscli.networks.backbones.vggish import VGGish
 from avscli.training.clips.recipe import ClipRecipe, find_recipe
 from tests.avsbench_copies import write_avss, write_ms3, write_s4
-from tests.clip_recipes import TINY_CLIP_SPEC, tiny_recipe, write_recipe
 from tests.conftest import Avs
 from tests.miniatures import write_avsmix
+from tests.recipes import TINY_CLIP_SPEC, tiny_recipe, write_recipe
 
 ONE_EACH = {"train": 1, "val": 1, "test": 1}
 # Gradients of several processes are summed in another order than those of one.

@@ -1,6 +1,5 @@
 """The training loop: it learns, it resumes exactly, and a killed run loses nothing it saved."""
 
-import dataclasses
 import json
 import signal
 from pathlib import Path
@@ -14,32 +13,10 @@ from avscli.networks.pcmanet.modules import SoundNaming
 from avscli.training import loop
 from avscli.training.loop import Trainer
 from avscli.training.losses import naming_loss
-from avscli.training.recipe import Recipe, load_recipe
 from avscli.training.samples import SCENE_NAMES, Sample, SceneSamples, SoundSample
 from avscli.training.sound_side import SoundSide, SoundTeachers
 from avscli.training.state import STATE_FILE, make_folder
-from tests.networks_for_tests import TINY_SPEC
-
-
-def tiny_recipe(**changes: object) -> Recipe:
-    return dataclasses.replace(
-        load_recipe("mini"),
-        spec=dataclasses.replace(
-            TINY_SPEC,
-            clip_length=1,
-            architecture={**TINY_SPEC.architecture, "source_classes": ",".join(SCENE_NAMES)},
-        ),
-        **{
-            "sound_steps": 1,
-            "sound_batch_samples": 4,
-            "sound_teachers": 0,
-            "steps": 4,
-            "batch_samples": 4,
-            "sample_size_hw": (64, 64),
-            "late_size_hw": (64, 64),
-            **changes,
-        },
-    )
+from tests.recipes import tiny_couple_recipe
 
 
 class Dying:
@@ -67,7 +44,7 @@ class Dying:
 def make_trainer(folder: Path, source=None, **changes: object) -> Trainer:
     sources = [source or SceneSamples(SCENE_NAMES)]
     make_folder(folder)
-    return Trainer(tiny_recipe(**changes), sources, [1.0], folder=folder)
+    return Trainer(tiny_couple_recipe(**changes), sources, [1.0], folder=folder)
 
 
 @pytest.fixture(autouse=True)

@@ -5,19 +5,19 @@ import dataclasses
 import pytest
 
 from avscli.errors import UsageError
-from avscli.training.recipe import load_recipe
+from avscli.training.clips.recipe import find_recipe
 
 
 def test_the_shipped_recipe_loads_and_takes_overrides():
-    recipe = load_recipe("mini").with_overrides(steps=7, seed=None)
+    recipe = find_recipe("mini").with_overrides(steps=7, seed=None)
     assert recipe.name == "pcmanet-mini"
     assert recipe.steps == 7
-    assert recipe.seed == load_recipe("mini").seed
+    assert recipe.seed == find_recipe("mini").seed
 
 
 def test_an_unknown_recipe_lists_the_shipped_ones():
     with pytest.raises(UsageError) as caught:
-        load_recipe("maxi")
+        find_recipe("maxi")
     assert "mini" in caught.value.hint
 
 
@@ -30,7 +30,7 @@ def test_a_wrong_file_is_a_usage_error_that_names_it(tmp_path, text):
     path = tmp_path / "wrong.toml"
     path.write_text(text)
     with pytest.raises(UsageError, match=r"wrong\.toml"):
-        load_recipe(str(path))
+        find_recipe(str(path))
 
 
 @pytest.mark.parametrize(
@@ -49,17 +49,17 @@ def test_a_wrong_file_is_a_usage_error_that_names_it(tmp_path, text):
 )
 def test_values_that_cannot_work_are_refused(changes):
     with pytest.raises(UsageError):
-        load_recipe("mini").with_overrides(**changes)
+        find_recipe("mini").with_overrides(**changes)
 
 
 def test_the_last_steps_train_at_the_late_size():
-    recipe = load_recipe("mini").with_overrides(steps=10, late_share=0.2)
+    recipe = find_recipe("mini").with_overrides(steps=10, late_share=0.2)
     sizes = [recipe.size_hw_at(step) for step in range(10)]
     assert sizes == [recipe.sample_size_hw] * 8 + [recipe.late_size_hw] * 2
 
 
 def test_the_source_classes_are_those_of_the_network():
-    recipe = load_recipe("mini")
+    recipe = find_recipe("mini")
     assert recipe.source_classes[:3] == ("person", "dog", "cat")
     assert "scene_bell" in recipe.source_classes
     bare = {k: v for k, v in recipe.spec.architecture.items() if k != "source_classes"}

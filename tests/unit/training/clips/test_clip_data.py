@@ -19,7 +19,7 @@ from avscli.training.clips.data import (
     shares_of,
 )
 from avscli.training.processes import Processes
-from tests.clip_recipes import TINY_CLIP_SPEC, tiny_recipe
+from tests.recipes import TINY_CLIP_SPEC, tiny_recipe
 
 SCENES = SceneClips(TRAIN_SEEDS[:5], 5, (32, 32))
 AVSS_SPEC: NetworkSpec = dataclasses.replace(

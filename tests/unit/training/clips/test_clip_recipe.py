@@ -6,7 +6,7 @@ from avscli.datasets.avsbench import AVSS_CLASSES
 from avscli.errors import UsageError
 from avscli.training.clips.recipe import ClipRecipe, find_recipe
 from avscli.training.recipe import Recipe
-from tests.clip_recipes import tiny_recipe, write_recipe
+from tests.recipes import tiny_recipe, write_recipe
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from avscli.training.clips.recipe import ClipRecipe
 from avscli.training.clips.sources import ClipSources
 from avscli.training.clips.trainer import ClipTrainer
 from avscli.training.processes import Processes
-from tests.clip_recipes import tiny_recipe
+from tests.recipes import tiny_recipe
 
 TRAINING = SceneClips(TRAIN_SEEDS[:4], 5, (32, 32))
 VALIDATION = SceneClips(VALIDATION_SEEDS[:1], 5, (32, 32))

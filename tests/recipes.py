@@ -1,4 +1,4 @@
-"""A recipe on clips whose network is small enough to train in a test."""
+"""Recipes whose networks are small enough to train in a test, and recipes as files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from avscli.datatypes import NetworkSpec
-from avscli.training.clips.recipe import ClipRecipe
+from avscli.training.clips.recipe import ClipRecipe, find_recipe
+from avscli.training.recipe import Recipe
+from avscli.training.samples import SCENE_NAMES
 from tests.networks_for_tests import TINY_SPEC
 
 TINY_CLIP_SPEC: NetworkSpec = dataclasses.replace(
@@ -34,13 +36,33 @@ def tiny_recipe(**changes: Any) -> ClipRecipe:
     return ClipRecipe(**(values | changes))
 
 
-def write_recipe(path: Path, recipe: ClipRecipe) -> Path:
+def tiny_couple_recipe(**changes: Any) -> Recipe:
+    """Return the recipe mini with a small network, for one step of sounds and four of couples."""
+    mini = find_recipe("mini")
+    assert isinstance(mini, Recipe)
+    architecture = {**TINY_SPEC.architecture, "source_classes": ",".join(SCENE_NAMES)}
+    values: dict[str, Any] = {
+        "name": "tiny",
+        "spec": dataclasses.replace(TINY_SPEC, clip_length=1, architecture=architecture),
+        "sound_steps": 1,
+        "sound_batch_samples": 4,
+        "sound_teachers": 0,
+        "steps": 4,
+        "batch_samples": 4,
+        "sample_size_hw": (64, 64),
+        "late_size_hw": (64, 64),
+    }
+    return dataclasses.replace(mini, **(values | changes))
+
+
+def write_recipe(path: Path, recipe: Recipe | ClipRecipe) -> Path:
     """Write a recipe as the .toml file that it could have come from."""
     lines = []
     for name, value in recipe.fingerprint().items():
         if not isinstance(value, dict):
             lines.append(f"{name} = {json.dumps(value)}")
-    lines.insert(0, f"epochs = {recipe.epochs}")
+    if isinstance(recipe, ClipRecipe):
+        lines.append(f"epochs = {recipe.epochs}")
     spec = recipe.spec.to_json()
     architecture = spec.pop("architecture")
     for table, values in (("spec", spec), ("spec.architecture", architecture)):
