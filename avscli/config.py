@@ -18,6 +18,7 @@ Hashing = Literal["quick", "full"]
 Engine = Literal["local", "ray"]
 EvalData = Literal["avsbench-s4", "avsbench-ms3", "avsbench-avss", "avsmix", "scenes"]
 EvalSplit = Literal["train", "val", "test"]
+Marked = Literal["auto", "white", "black", "labels", "alpha", "crowds"]
 EvalProtocol = Literal["avs", "avsbench", "avss"]
 
 EVAL_PROTOCOLS: tuple[EvalProtocol, ...] = get_args(EvalProtocol)
@@ -197,6 +198,19 @@ class EvalDataOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredOptions:
+    """What the user knows of stored masks that their files do not say.
+
+    Attributes:
+        marked: what marks a pixel: in PNGs ``white``, ``black`` (inverted), ``labels`` (all but 0,
+            255 void) or ``alpha``; ``crowds`` takes iscrowd of COCO files for objects; ``auto``
+            finds out, and refuses files that can mean more than one mask.
+    """
+
+    marked: Marked = "auto"
+
+
+@dataclass(frozen=True, slots=True)
 class EvalOptions:
     """How ``avs eval`` scores.
 
@@ -207,6 +221,7 @@ class EvalOptions:
         counterfactual: also score the same samples with other sounds.
         num_classes: of stored label maps; 2 takes everything above 0 as one.
         tolerance_seconds: how far apart the times of one frame may lie.
+        predicted, true: how stored masks of each side are to be read.
     """
 
     protocols: tuple[EvalProtocol, ...] = ("avs",)
@@ -215,6 +230,8 @@ class EvalOptions:
     counterfactual: bool = False
     num_classes: int = 2
     tolerance_seconds: float = 0.05
+    predicted: StoredOptions = StoredOptions()
+    true: StoredOptions = StoredOptions()
 
     def __post_init__(self) -> None:
         if self.protocol_batch < 1:

@@ -17,7 +17,9 @@ from avscli.config import (
     EvalOptions,
     EvalProtocol,
     EvalSplit,
+    Marked,
     SegmentOptions,
+    StoredOptions,
 )
 from avscli.errors import UsageError
 
@@ -73,6 +75,14 @@ def evaluate(
     tolerance: Annotated[
         float, typer.Option(help="Seconds by which times of one stored frame may differ.")
     ] = 0.05,
+    predicted_marked: Annotated[
+        Marked,
+        typer.Option(
+            "--pred-marked",
+            help="What marks PNGs of --pred; black: inverted; crowds: of COCO.",
+        ),
+    ] = "auto",
+    true_marked: Annotated[Marked, typer.Option("--gt-marked", help="The same for --gt.")] = "auto",
     counterfactual: Annotated[
         bool,
         typer.Option(
@@ -133,7 +143,14 @@ def evaluate(
         _compare(compare, as_json=as_json)
         return
     options = EvalOptions(
-        parse_protocols(protocol), protocol_batch, threshold, counterfactual, classes, tolerance
+        protocols=parse_protocols(protocol),
+        protocol_batch=protocol_batch,
+        threshold=threshold,
+        counterfactual=counterfactual,
+        num_classes=classes,
+        tolerance_seconds=tolerance,
+        predicted=StoredOptions(predicted_marked),
+        true=StoredOptions(true_marked),
     )
     reports.refuse_existing(output, overwrite=overwrite)
     if data is None:

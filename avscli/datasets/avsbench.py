@@ -30,11 +30,11 @@ from avscli.audio.log_mel import log_mel_patches
 from avscli.datasets.label_files import (
     colour_labels_of,
     index_labels_of,
-    mask_of,
     picture_of,
     stored_log_mel,
 )
 from avscli.datasets.labelled import VOID, LabelledClip
+from avscli.datasets.mask_pictures import read_white
 from avscli.datasets.tables import read_table
 from avscli.errors import DataError, MediaError
 from avscli.media.stills import read_waveform
@@ -195,7 +195,7 @@ class AvsBench:
             DataError: naming the file.
         """
         if self.kind != "avsbench-avss":
-            return mask_of(path)
+            return read_white(path)
         read = index_labels_of if path.parent.name == "labels_semantic" else colour_labels_of
         return read(path, len(AVSS_CLASSES))
 

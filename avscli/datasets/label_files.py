@@ -15,14 +15,13 @@ from torch._utils import _rebuild_tensor_v2
 
 from avscli.datasets.labelled import VOID
 from avscli.errors import DataError, MediaError
-from avscli.media.stills import read_indices, read_picture
+from avscli.media.stills import read_indices, read_picture, read_png
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-_WHITE_FROM = 128
 _OLD_MAGIC_NUMBER = 0x1950A86A20F9469CFC6C  # what files of torch.save before 1.6 begin with
 
 
@@ -38,24 +37,17 @@ def picture_of(path: Path) -> NDArray[np.uint8]:
         raise _unreadable(path, err, "picture") from err
 
 
-def mask_of(path: Path) -> NDArray[np.uint8]:
-    """Read a black-and-white mask as [H, W] uint8: 1 white, 0 black, greys to the nearer one.
+def labels_of(path: Path, num_classes: int) -> NDArray[np.uint8]:
+    """Read a label map of indices or colours as class indices [H, W] uint8, 255 void.
 
     Raises:
-        DataError: missing, unreadable, or of values that cannot mean black and white.
+        DataError: missing, unreadable, or with an index or a colour that stands for no class.
     """
     try:
-        brightness = read_picture(path).max(axis=2)
+        coloured = read_png(path).samples.ndim == 3
     except MediaError as err:
-        raise _unreadable(path, err, "mask") from err
-    brightest = int(brightness.max())
-    if 0 < brightest < _WHITE_FROM:
-        raise DataError(
-            f"mask {path} is black with values up to {brightest}, expected black and white",
-            hint="masks must hold 0 and 255, not 0 and 1",
-        )
-    mask: NDArray[np.uint8] = (brightness >= _WHITE_FROM).astype(np.uint8)
-    return mask
+        raise _unreadable(path, err, "label map") from err
+    return colour_labels_of(path, num_classes) if coloured else index_labels_of(path, num_classes)
 
 
 def colour_labels_of(path: Path, num_classes: int) -> NDArray[np.uint8]:

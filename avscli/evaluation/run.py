@@ -160,7 +160,8 @@ def evaluate_masks(
     began = time.perf_counter()
     sums = _sums(options, options.num_classes, ())
     pairs = pair_clips(
-        open_masks(predicted, options.num_classes), open_masks(true, options.num_classes)
+        open_masks(predicted, options.num_classes, options.predicted),
+        open_masks(true, options.num_classes, options.true),
     )
     check_pairs(pairs, options.tolerance_seconds)
     _score(

@@ -7,6 +7,7 @@ import hashlib
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -173,7 +174,8 @@ def test_help_names_every_option_with_its_default(avs: Avs, monkeypatch: pytest.
     for option in (
         *("--pred", "--gt", "--data", "--root", "--split", "--pairs", "--limit", "--weights"),
         *("--device", "--precision", "--threshold", "--protocol", "--protocol-batch", "--classes"),
-        *("--tolerance", "--counterfactual", "--compare", "--output", "--min-miou", "--min-f"),
+        *("--pred-marked", "--gt-marked", "--tolerance", "--counterfactual", "--compare"),
+        *("--output", "--min-miou", "--min-f"),
         *("--min-boundary-f", "--min-kept-empty", "--overwrite", "--json", "--quiet"),
     ):
         assert f"{option} " in text
@@ -258,3 +260,16 @@ def test_the_shipped_weights_are_scored_on_real_pairs(avs: Avs, tmp_path: Path):
         "--pairs", "pairs_test.csv", "--limit", 20, "-o", tmp_path / "out", "--min-miou", 0.5,
     )  # fmt: skip
     assert done.code == 0, done.err
+
+
+def test_inverted_masks_are_scored_when_told(avs: Avs, masks: tuple[Path, Path], tmp_path: Path):
+    for file in masks[1].rglob("*.png"):
+        write_picture(file, 255 - cv2.imread(str(file), cv2.IMREAD_UNCHANGED))
+    done = avs("eval", "--pred", masks[0], "--gt", masks[1], "-o", tmp_path / "out",
+               "--gt-marked", "black", "--json")  # fmt: skip
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert told["protocols"]["avs"]["scores"]["mean_iou"]["value"] == pytest.approx(
+        (1 + 15 / 17) / 2
+    )
+    assert told["options"]["true"]["marked"] == "black"

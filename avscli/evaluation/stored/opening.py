@@ -14,15 +14,17 @@ from avscli.outputs.journal import JOURNAL_NAME
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from avscli.config import StoredOptions
     from avscli.evaluation.stored.clips import StoredClip
 
 
-def open_masks(path: Path, num_classes: int) -> list[StoredClip]:
+def open_masks(path: Path, num_classes: int, options: StoredOptions) -> list[StoredClip]:
     """Find the clips of a folder or file of masks.
 
     Args:
         path: a run folder or a folder of runs, a COCO file, or a folder of PNGs.
         num_classes: of the labels, including the background; 2 takes everything above 0 as one.
+        options: what the files do not say.
 
     Raises:
         DataError: nothing of that kind is there.
@@ -34,7 +36,7 @@ def open_masks(path: Path, num_classes: int) -> list[StoredClip]:
     elif (path / COCO_NAME).is_file():
         clips = coco_clips(path / COCO_NAME, num_classes)
     else:
-        clips = picture_clips(path, num_classes)
+        clips = picture_clips(path, num_classes, options.marked)
     if not clips:
         raise DataError(
             f"no masks in {path}",

@@ -2,7 +2,9 @@
 
 DIR/…/CLIP/CLIP_1.png                        AVSBench masks: step 1 of CLIP
 DIR/…/CLIP/labels_rgb/0.png                  AVSBench label maps
-DIR/…/CLIP/00000.png                         DAVIS and other numbered frames
+DIR/…/CLIP/SegmentationClass/0.png           PASCAL VOC, as annotation tools export it
+DIR/…/CLIP/masks_machine/0.png               Supervisely
+DIR/…/CLIP/00000.png                         DAVIS, YouTube-VOS and other numbered frames
 """
 
 from __future__ import annotations
@@ -11,106 +13,121 @@ from collections import defaultdict
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from avscli.datasets.label_files import colour_labels_of, index_labels_of, mask_of
-from avscli.errors import DataError, MediaError
-from avscli.evaluation.clips import VOID
+from avscli.datasets.label_files import labels_of
+from avscli.datasets.mask_pictures import MARKED_HINT, read_marked
+from avscli.errors import DataError
 from avscli.evaluation.stored.clips import (
     StoredClip,
     StoredFrame,
     names_of_folders,
     number_in,
 )
-from avscli.media.stills import read_indices, read_picture
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from avscli.config import Marked
+    from avscli.datasets.mask_pictures import Meaning
     from avscli.masks import LabelMap
 
 SECONDS_INTO_STEP = 0.9375  # AVSBench's frame k was taken that far into second k
-_LABEL_FOLDERS = ("labels_rgb", "labels_semantic")
-_GREY, _COLOUR, _PALETTE = 0, 2, 3  # PNG colour types
-_COLOUR_TYPE_BYTE = 25
+_AVSBENCH_LABELS = ("labels_rgb", "labels_semantic")
+# Folders of one clip that hold the same masks in several ways, the one to read first.
+_SAME_MASKS = (
+    _AVSBENCH_LABELS,
+    ("SegmentationClass", "SegmentationObject"),
+    ("masks_machine", "masks_human"),
+)
+_MASK_FOLDERS = {name for names in _SAME_MASKS for name in names}
+_OTHER_PICTURES = {".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".npy", ".npz"}
 
 
-def picture_clips(root: Path, num_classes: int) -> list[StoredClip]:
+def picture_clips(root: Path, num_classes: int, marked: Marked) -> list[StoredClip]:
     """Return the folders of PNGs below a folder as clips.
 
     Args:
         root: the folder.
-        num_classes: of the labels, including the background; 2 takes everything above 0 as one.
+        num_classes: of the labels, including the background; 2 takes everything marked as one.
+        marked: what marks a pixel, for two classes; see `avscli.config.StoredOptions`.
+
+    Raises:
+        DataError: the only pictures are of other kinds, or more than one folder has a clip's masks.
     """
+    files = sorted(file for file in root.rglob("*") if not file.name.startswith("."))
     folders: dict[Path, list[Path]] = defaultdict(list)
-    for path in sorted(root.rglob("*.png")):
-        folders[path.parent].append(path)
-    for folder in [f for f in folders if f.with_name(_LABEL_FOLDERS[0]) in folders]:
-        if folder.name in _LABEL_FOLDERS[1:]:  # the same labels once more
+    for file in files:
+        if file.suffix.lower() == ".png":
+            folders[file.parent].append(file)
+    if not folders:
+        _refuse_other_pictures(root, files)
+    for first, again in _SAME_MASKS:
+        for folder in [f for f in folders if f.name == again and f.with_name(first) in folders]:
             del folders[folder]
     names = names_of_folders(root, {_clip_folder(root, folder) for folder in folders})
     return [
         StoredClip(
             names[_clip_folder(root, folder)],
             dense=False,
-            frames=partial(_png_frames, files, num_classes),
+            frames=partial(_frames, pngs, _Reader(num_classes, marked)),
         )
-        for folder, files in folders.items()
+        for folder, pngs in folders.items()
     ]
 
 
+def _refuse_other_pictures(root: Path, files: Sequence[Path]) -> None:
+    others = [file for file in files if file.suffix.lower() in _OTHER_PICTURES]
+    if others:
+        raise DataError(
+            f"{root} has no PNG, but {len(others)} other files such as {others[0]}",
+            hint="masks must be PNG: convert them without resizing; JPEG has blurred their edges",
+        )
+
+
 def _clip_folder(root: Path, folder: Path) -> Path:
-    return folder.parent if folder.name in _LABEL_FOLDERS and folder != root else folder
+    return folder.parent if folder.name in _MASK_FOLDERS and folder != root else folder
 
 
-def _png_frames(paths: list[Path], num_classes: int) -> list[StoredFrame]:
-    return [_png_frame(path, num_classes) for path in paths]
+def _frames(paths: Sequence[Path], reader: _Reader) -> list[StoredFrame]:
+    return [_frame(path, reader) for path in paths]
 
 
-def _png_frame(path: Path, num_classes: int) -> StoredFrame:
+def _frame(path: Path, reader: _Reader) -> StoredFrame:
     index = number_in(path.stem, str(path))
     seconds = None
     if path.stem in (f"{path.parent.name}_{index}", f"{path.parent.name}.mp4_{index}"):
         seconds = index - 1 + SECONDS_INTO_STEP
-    elif path.parent.name in _LABEL_FOLDERS:
+    elif path.parent.name in _AVSBENCH_LABELS:
         seconds = index + SECONDS_INTO_STEP
-    return StoredFrame(str(path), index, seconds, None, partial(read_png, path, num_classes))
+    return StoredFrame(str(path), index, seconds, None, partial(reader.read, path))
 
 
-def read_png(path: Path, num_classes: int) -> LabelMap:
-    """Read a mask or label map as [H, W] uint8, 255 void.
+class _Reader:
+    """Reads the PNGs of one clip, which must all be meant in one way.
 
-    Palette PNGs hold indices (255 void). Grey ones are black and white for two classes, else
-    indices. Colour ones are marked wherever they are not black, or for more than two classes in
-    AVSBench's palette.
-
-    Raises:
-        DataError: unreadable, or of values that the classes do not allow.
+    Args:
+        num_classes: see `picture_clips`.
+        marked: see `picture_clips`.
     """
-    colour_type = _colour_type(path)
-    if num_classes > 2:
-        read = index_labels_of if colour_type in (_GREY, _PALETTE) else colour_labels_of
-        return read(path, num_classes)
-    if colour_type == _GREY:
-        return mask_of(path)
-    try:
-        if colour_type == _PALETTE:
-            indices = read_indices(path)
-            labels: LabelMap = (indices > 0).astype(np.uint8)
-            labels[indices == VOID] = VOID
-            return labels
-        marked: LabelMap = (read_picture(path).max(axis=2) > 0).astype(np.uint8)
-    except MediaError as err:
-        raise DataError(f"mask {path} is damaged or no picture: {err}") from err
-    return marked
 
+    def __init__(self, num_classes: int, marked: Marked) -> None:
+        self._num_classes, self._marked = num_classes, marked
+        self._understood: dict[Meaning, Path] = {}
 
-def _colour_type(path: Path) -> int:
-    try:
-        with path.open("rb") as file:
-            head = file.read(_COLOUR_TYPE_BYTE + 1)
-    except OSError as err:
-        raise DataError(f"cannot read mask {path}: {err.strerror}") from err
-    if len(head) <= _COLOUR_TYPE_BYTE or head[:4] != b"\x89PNG":
-        raise DataError(f"mask {path} is damaged or no PNG")
-    return head[_COLOUR_TYPE_BYTE]
+    def read(self, path: Path) -> LabelMap:
+        """Read a mask or label map as [H, W] uint8, 255 void.
+
+        Raises:
+            DataError: unreadable, in doubt, or of values that the classes do not allow.
+        """
+        if self._num_classes > 2:
+            return labels_of(path, self._num_classes)
+        labels, meaning = read_marked(path, self._marked)
+        if meaning is not None:
+            self._understood.setdefault(meaning, path)
+        if len(self._understood) == 2:
+            white, numbered = self._understood["white"], self._understood["labels"]
+            raise DataError(
+                f"mask {white} looks black and white, {numbered} numbered", hint=MARKED_HINT
+            )
+        return labels

@@ -15,6 +15,7 @@ from avscli.checkpoints import load_network
 from avscli.config import EvalDataOptions, EvalOptions
 from avscli.datasets.avsbench import AVSS_CLASSES, AvsBench
 from avscli.datasets.avsmix import AvsMix
+from avscli.datasets.label_files import label_palette
 from avscli.datasets.scenes import KINDS
 from avscli.devices import start
 from avscli.errors import DataError, UsageError
@@ -32,8 +33,9 @@ from avscli.evaluation.scoring import score
 from tests.avsbench_copies import write_avss, write_ms3, write_s4
 from tests.miniatures import write_avsmix, write_picture
 from tests.networks_for_tests import TINY_SPEC, make_network, save_tiny
-from tests.unit.evaluation.stored.test_stored_masks import write_palette_png
+from tests.pngs import write_png
 
+VOC = label_palette(256)
 CLIPS = {"test": 2}
 LAYOUTS = {
     "avsbench-s4": lambda root: write_s4(root, clips=CLIPS),
@@ -73,8 +75,8 @@ def test_both_ways_give_the_same_numbers(tmp_path, runtime, kind):
         for step in np.flatnonzero(clip.labelled):
             name = Path(f"{number:04d}") / f"{step:05d}.png"
             true = np.where(clip.targets[step] == 255, 255, clip.targets[step] > 0)
-            write_palette_png(tmp_path / "true" / name, true.astype(np.uint8))
-            write_palette_png(tmp_path / "predicted" / name, clip.labels[step])
+            write_png(tmp_path / "true" / name, true.astype(np.uint8), palette=VOC)
+            write_png(tmp_path / "predicted" / name, clip.labels[step], palette=VOC)
     by_masks = evaluate_masks(tmp_path / "predicted", tmp_path / "true", OPTIONS, ignore)
     assert by_network.scores["num_frames"] == by_masks.scores["num_frames"]
     assert by_network.scores["num_sounding_frames"] > 0
@@ -168,7 +170,8 @@ def test_classes_are_scored_the_same_both_ways(tmp_path):
         target = np.where(clip.targets == 255, 0, clip.targets)
         for step in range(10):
             for side, maps in (("true", target), ("predicted", clip.labels)):
-                write_palette_png(tmp_path / side / f"{number}" / f"{step}.png", maps[step])
+                file = tmp_path / side / f"{number}" / f"{step}.png"
+                write_png(file, maps[step], palette=VOC)
     by_masks = evaluate_masks(tmp_path / "predicted", tmp_path / "true", both, ignore)
     # The padding is written out as labelled here, which is how the published protocol sees it.
     assert by_network.protocols["avss"] == pytest.approx(by_masks.protocols["avss"])

@@ -1,9 +1,6 @@
 """Pictures, palette masks and sound files, read back against what was written."""
 
-import struct
 import wave
-import zlib
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,32 +8,14 @@ import pytest
 
 from avscli.errors import MediaError
 from avscli.media.stills import read_indices, read_picture, read_waveform, resize_picture
-
-
-def write_palette_png(path: Path, indices: np.ndarray) -> None:
-    """Write 8-bit palette indices, straight from the PNG specification (ISO 15948)."""
-    height, width = indices.shape
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        checksum = struct.pack(">I", zlib.crc32(kind + data))
-        return struct.pack(">I", len(data)) + kind + data + checksum
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
-    colours = bytes(np.random.default_rng(0).integers(0, 256, 768, dtype=np.uint8))
-    rows = b"".join(b"\0" + row.tobytes() for row in indices)
-    path.write_bytes(
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"PLTE", colours)
-        + chunk(b"IDAT", zlib.compress(rows))
-        + chunk(b"IEND", b"")
-    )
+from tests.pngs import write_png
 
 
 @pytest.mark.parametrize("width", [1, 7, 64, 319])
 def test_palette_indices_come_back_whatever_their_colours(tmp_path, width):
     indices = np.random.default_rng(1).integers(0, 256, (5, width), dtype=np.uint8)
-    write_palette_png(tmp_path / "mask.png", indices)
+    colours = np.random.default_rng(0).integers(0, 256, (256, 3))
+    write_png(tmp_path / "mask.png", indices, palette=colours)
     assert np.array_equal(read_indices(tmp_path / "mask.png"), indices)
 
 
@@ -48,7 +27,7 @@ def test_grey_values_count_as_indices(tmp_path):
 
 def test_a_colour_picture_is_no_mask(tmp_path):
     cv2.imwrite(str(tmp_path / "x.png"), np.zeros((4, 4, 3), np.uint8))
-    with pytest.raises(MediaError, match=r"x\.png is rgb24"):
+    with pytest.raises(MediaError, match=r"x\.png is coloured"):
         read_indices(tmp_path / "x.png")
 
 

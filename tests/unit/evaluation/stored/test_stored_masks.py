@@ -10,19 +10,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avscli.datasets.label_files import label_palette
+from avscli.config import StoredOptions
+from avscli.datasets.label_files import label_palette, labels_of
+from avscli.datasets.mask_pictures import read_marked
 from avscli.errors import DataError
 from avscli.evaluation.protocols import AvsProtocol
+from avscli.evaluation.stored import opening
+from avscli.evaluation.stored.clips import StoredClip
 from avscli.evaluation.stored.matching import check_pairs, judged_masks, pair_clips
-from avscli.evaluation.stored.opening import open_masks
-from avscli.evaluation.stored.pictures import read_png
 from avscli.masks import encode_mask
 from avscli.outputs.journal import JournalEntry
 from tests.miniatures import write_picture
+from tests.pngs import write_png
 
 SIZE_HW = (12, 16)
 CLIPS = ("alpha", "beta")
 STEPS = 5
+VOC = label_palette(256)
+
+
+def open_masks(path: Path, num_classes: int = 2) -> list[StoredClip]:
+    return opening.open_masks(path, num_classes, StoredOptions())
 
 
 def mask(clip: int, step: int) -> np.ndarray:
@@ -44,9 +52,9 @@ def write_avsbench(root: Path) -> Path:
 
 
 def write_numbered(root: Path) -> Path:
-    """DAVIS style; OpenCV cannot write palettes, so indices are grey and the header is ours."""
+    """DAVIS style."""
     for (clip, k), drawn in drawn_masks().items():
-        write_palette_png(root / clip / f"{k + 1:05d}.png", drawn.astype(np.uint8))
+        write_png(root / clip / f"{k + 1:05d}.png", drawn.astype(np.uint8), palette=VOC)
     return root
 
 
@@ -107,20 +115,6 @@ def write_runs(root: Path) -> Path:
             lines.append(entry.to_line() + "\n")
         (root / clip / "frames.jsonl").write_text("".join(lines))
     return root
-
-
-def write_palette_png(path: Path, indices: np.ndarray) -> None:
-    import av
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w", format="image2", options={"update": "1"}) as container:
-        stream = container.add_stream("png", rate=1)
-        stream.height, stream.width = indices.shape
-        stream.pix_fmt = "pal8"
-        colours = np.zeros((256, 4), np.uint8)
-        colours[:, :3], colours[:, 3] = label_palette(256), 255
-        frame = av.VideoFrame.from_ndarray((indices, colours), format="pal8")
-        container.mux(stream.encode(frame) + stream.encode(None))
 
 
 WRITERS = {
@@ -260,8 +254,10 @@ def break_it(kind: str, root: Path) -> Path:
         file.write_bytes(file.read_bytes()[:40])
     elif kind == "not a png":
         file.write_text("mask")
-    elif kind == "zeros and ones":
-        write_picture(file, np.eye(*SIZE_HW, dtype=np.uint8))
+    elif kind == "doubtful greys":
+        write_picture(
+            file, np.kron(np.array([[1, 2], [2, 1]], np.uint8), np.ones((6, 8), np.uint8))
+        )
     return file
 
 
@@ -273,7 +269,7 @@ def break_it(kind: str, root: Path) -> Path:
         "wrong size",
         "unreadable png",
         "not a png",
-        "zeros and ones",
+        "doubtful greys",
     ],
 )
 def test_a_broken_folder_is_told_with_its_file(tmp_path, kind):
@@ -291,14 +287,14 @@ def test_a_colour_beyond_the_palette_is_told_with_its_place(tmp_path):
     picture[3, 4] = (1, 2, 3)
     write_picture(tmp_path / "0.png", picture)
     with pytest.raises(DataError, match=r"0\.png.*row 3, column 4"):
-        read_png(tmp_path / "0.png", 71)
+        labels_of(tmp_path / "0.png", 71)
 
 
 def test_void_of_a_palette_is_scored_nowhere(tmp_path):
     indices = np.zeros(SIZE_HW, np.uint8)
     indices[0], indices[1] = 255, 7
-    write_palette_png(tmp_path / "0.png", indices)
-    read = read_png(tmp_path / "0.png", 2)
+    write_png(tmp_path / "0.png", indices, palette=VOC)
+    read = read_marked(tmp_path / "0.png").labels
     assert read[:3, 0].tolist() == [255, 1, 0]
 
 
@@ -340,3 +336,47 @@ def test_a_broken_coco_file_is_told_with_its_field(tmp_path, text, told):
 def test_a_folder_without_masks_is_told(tmp_path):
     with pytest.raises(DataError, match="no masks in"):
         open_masks(tmp_path, 2)
+
+
+@pytest.mark.parametrize("suffix", [".PNG", ".Png"])
+def test_the_case_of_the_suffix_does_not_matter(tmp_path, suffix):
+    true = write_avsbench(tmp_path / "true")
+    for file in list(true.rglob("*.png")):
+        file.rename(file.with_suffix(suffix))
+    assert scores_of(true, true)["scores"]["mean_iou"]["value"] == 1.0
+
+
+def test_what_a_mac_leaves_beside_files_is_no_mask(tmp_path):
+    true = write_avsbench(tmp_path / "true")
+    for file in list(true.rglob("*.png")):
+        file.with_name(f"._{file.name}").write_bytes(b"\0\5\x16\7")
+    assert scores_of(true, true)["num_frames"] == len(CLIPS) * STEPS
+
+
+@pytest.mark.parametrize(
+    "names", [("SegmentationClass", "SegmentationObject"), ("masks_machine", "masks_human")]
+)
+def test_masks_that_a_tool_exports_twice_are_one_clip(tmp_path, names):
+    for (clip, k), drawn in drawn_masks().items():
+        for name in names:
+            write_png(tmp_path / clip / name / f"{k:05d}.png", drawn.astype(np.uint8), palette=VOC)
+    clips = open_masks(tmp_path)
+    assert sorted(clip.clip_id for clip in clips) == list(CLIPS)
+    assert {Path(f.name).parent.name for c in clips for f in c.frames()} == {names[0]}
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".webp", ".tif", ".npy"])
+def test_a_folder_of_other_pictures_is_told_by_one_of_them(tmp_path, suffix):
+    (tmp_path / f"00000{suffix}").write_bytes(b"anything")
+    with pytest.raises(DataError, match=rf"no PNG, but 1 other files such as .*00000\{suffix}"):
+        open_masks(tmp_path)
+
+
+def test_a_clip_whose_masks_are_meant_in_two_ways_is_told_by_both_files(tmp_path):
+    write_png(tmp_path / "clip" / "0.png", mask(0, 0) * 255)
+    write_png(tmp_path / "clip" / "1.png", mask(0, 1) * 0)
+    write_png(tmp_path / "clip" / "2.png", mask(0, 2) * 1)
+    frames = open_masks(tmp_path)[0].frames()
+    assert [frame.read().max() for frame in frames[:2]] == [1, 0]
+    with pytest.raises(DataError, match=r"0\.png looks black and white, .*2\.png numbered"):
+        frames[2].read()
