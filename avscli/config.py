@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Artifact = Literal["coco", "overlay", "csv"]
-DevicePrecision = Literal["auto", "fp32", "bf16", "fp16"]
+Precision = Literal["fp32", "bf16", "fp16"]
+DevicePrecision = Literal["auto", Precision]
 NoAudioPolicy = Literal["error", "empty"]
 ResumePolicy = Literal["auto", "off", "force"]
 Hashing = Literal["quick", "full"]

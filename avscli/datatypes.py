@@ -279,10 +279,16 @@ class NetworkSpec:
         Raises:
             TypeError: a field is missing or unknown.
         """
-        fields: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
-        }
-        return cls(**fields)
+        return cls(**lists_as_tuples(values))
+
+
+def lists_as_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields as a dataclass has them: JSON and TOML know lists alone.
+
+    >>> lists_as_tuples({"size": [2, 3], "name": "a"})
+    {'size': (2, 3), 'name': 'a'}
+    """
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

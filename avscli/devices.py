@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,12 +17,11 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from avscli.config import DevicePrecision
+    from avscli.config import DevicePrecision, Precision
     from avscli.datatypes import NetworkSpec
     from avscli.masks import BoolMask
     from avscli.networks.contract import AVSNetwork
 
-Precision = Literal["fp32", "bf16", "fp16"]
 GOLDEN_IOU = 0.99  # a faster arithmetic must give these masks, or it is not used
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _FALLBACKS = ("cuda", "mps", "cpu")

@@ -9,6 +9,7 @@ import typer
 
 from avscli import console
 from avscli.commands import _options as shared
+from avscli.config import Precision
 from avscli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from avscli.training.clips.run import ClipRun
 
 Backbone = Literal["pvt_v2_b5", "resnet50", "mobilenet_v2"]
-Precision = Literal["fp32", "bf16", "fp16"]
 
 
 def train(

@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from avscli.datatypes import NetworkSpec
+from avscli.datatypes import NetworkSpec, lists_as_tuples
 from avscli.errors import UsageError
 
 
@@ -121,10 +121,7 @@ def recipe_of(path: Path, values: dict[str, Any]) -> Recipe:
     """
     try:
         spec = NetworkSpec.from_json(values.pop("spec"))
-        fields: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
-        }
-        return Recipe(spec=spec, **fields)
+        return Recipe(spec=spec, **lists_as_tuples(values))
     except (KeyError, TypeError, ValueError) as err:
         raise UsageError(f"recipe {path} cannot be used: {err}") from err
 

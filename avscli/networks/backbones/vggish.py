@@ -18,13 +18,11 @@ from avscli.networks.state_dicts import load_strictly
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PCA_CLIP = 2.0  # quantisation range of the AudioSet release, in whitened units
-
 
 class VGGish(nn.Module):
     """Six convolutions and three linear layers, with a ReLU after the last one too.
 
-    The published post-processing (PCA, 8-bit) is not applied; see `pca_whiten`.
+    The release adds PCA and 8 bits; PCMANet was trained on what comes before them.
     """
 
     num_features = 128
@@ -71,22 +69,3 @@ def load_audioset_vggish(network: VGGish, state: Mapping[str, Tensor]) -> None:
     """
     encoder = {key: value for key, value in state.items() if not key.startswith("pproc.")}
     load_strictly(network, encoder, source="the AudioSet VGGish state dict")
-
-
-def pca_whiten(embedding: Tensor, eigen_vectors: Tensor, means: Tensor) -> Tensor:
-    """Project embeddings on the principal axes of the AudioSet release.
-
-    Args:
-        embedding: [N, 128] of `VGGish`.
-        eigen_vectors: [128, 128], one axis per row (``pproc.pca_eigen_vectors``).
-        means: [128, 1] (``pproc.pca_means``).
-
-    Returns:
-        [N, 128] whitened embeddings, not clipped.
-    """
-    return (embedding - means.T) @ eigen_vectors.T
-
-
-def quantise_whitened(whitened: Tensor) -> Tensor:
-    """Clip whitened embeddings to ±2 and round to whole numbers 0 … 255, kept as float32."""
-    return ((whitened.clamp(-PCA_CLIP, PCA_CLIP) + PCA_CLIP) * (255 / (2 * PCA_CLIP))).round()

@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from avscli.config import Precision
 from avscli.datatypes import NetworkSpec
 from avscli.errors import UsageError
 from avscli.training.recipe import Recipe, read_recipe_file, recipe_of
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 TrainingCrop = Literal["squash", "centre"]
 BatchNorm = Literal["train", "frozen"]
-Precision = Literal["fp32", "bf16", "fp16"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from avscli.networks.backbones.pvt_v2 import (
     load_imagenet_pvt_v2,
 )
 from avscli.networks.backbones.resnet import ResNet, load_imagenet_resnet
-from avscli.networks.backbones.vggish import pca_whiten, quantise_whitened
 from avscli.networks.state_dicts import load_strictly
 
 TINY = (Stage(8, 1, 1, 8), Stage(16, 1, 2, 4), Stage(24, 1, 3, 2), Stage(32, 1, 4, 1))
@@ -97,14 +96,3 @@ def test_a_mismatch_names_the_first_key_of_each_kind_and_changes_nothing() -> No
     ):
         load_strictly(network, state, source="a friend's file")
     assert torch.equal(network.weight, before)
-
-
-def test_whitening_projects_the_centred_embedding() -> None:
-    axes = torch.tensor([[0.0, 2.0], [1.0, 0.0]])
-    whitened = pca_whiten(torch.tensor([[3.0, 5.0]]), axes, torch.tensor([[1.0], [1.0]]))
-    assert whitened.tolist() == [[8.0, 2.0]]
-
-
-def test_quantisation_spans_two_units_either_side() -> None:
-    whitened = torch.tensor([-9.0, -2.0, 0.0, 2.0, 9.0])
-    assert quantise_whitened(whitened).tolist() == [0.0, 0.0, 128.0, 255.0, 255.0]
