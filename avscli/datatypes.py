@@ -48,6 +48,23 @@ class AudioInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class UnheardTrack:
+    """The chosen audio track of a file, where it gives no sound.
+
+    Attributes:
+        track: zero-based, among the file's audio tracks.
+        why: what is wrong with it, as the end of a sentence about it.
+        is_empty: there is no sound in it, rather than sound that cannot be had.
+        others: tracks that can be chosen instead.
+    """
+
+    track: int
+    why: str
+    is_empty: bool
+    others: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Orientation:
     """How a stored picture becomes the displayed one: mirrored left to right, then turned.
 
@@ -98,8 +115,9 @@ class MediaInfo:
         start_seconds: presentation time of the first video frame as declared.
         orientation: what is done to decoded frames to get display frames.
         sample_aspect_ratio: width of a displayed pixel over its height, after rotation.
-        audio: the chosen audio track, None when the file has none.
+        audio: the chosen audio track, None when the file has none, or none that gives sound.
         num_audio_tracks: how many audio tracks the file has.
+        unheard: why the chosen track gives no sound; None when it does, or when there is none.
     """
 
     path: Path
@@ -117,6 +135,7 @@ class MediaInfo:
     interlaced: bool
     audio: AudioInfo | None
     num_audio_tracks: int
+    unheard: UnheardTrack | None = None
 
     def __post_init__(self) -> None:
         if self.height < 1 or self.width < 1:

@@ -55,6 +55,10 @@ class UnknownContainerError(MediaError):
     """A file in a container that PyAV's libraries do not know, or no media at all."""
 
 
+class EncryptedMediaError(MediaError):
+    """A file whose picture or sound is there, and locked."""
+
+
 class DataError(AvscliError):
     """A data set whose files or tables are not as its format says."""
 

@@ -59,17 +59,18 @@ class Prober:
 
 
 def main() -> None:
-    """Answer for one path after the other what `declared_seconds` says of it."""
-    from avscli.media.identify import declared_seconds  # FFmpeg's libraries stay out of the parent
+    """Answer for one path after the other what `identify` says of it."""
+    from avscli.media.identify import identify  # FFmpeg's libraries stay out of the parent
 
     parent = Parent()
     for message in parent.messages():
         try:
-            seconds = declared_seconds(Path(message["path"]))
+            identity = identify(Path(message["path"]))
         except MediaError:
             parent.answer({"is_video": False, "seconds": None})
         else:
-            parent.answer({"is_video": True, "seconds": seconds})
+            is_video = identity.kind != "still"
+            parent.answer({"is_video": is_video, "seconds": identity.seconds})
 
 
 if __name__ == "__main__":

@@ -12,11 +12,11 @@ from typing import TypeVar
 
 import av
 from av.container import InputContainer
-from av.stream import Disposition, Stream
+from av.stream import Stream
 
 from avscli.errors import MediaError, UnknownContainerError
+from avscli.media.streams import locked
 
-_PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 FrameT = TypeVar("FrameT", av.VideoFrame, av.AudioFrame)
 _CLOCK_FALL_SECONDS = 1  # larger than any reordering of packets within one recording
 Warn = Callable[[str], None]
@@ -50,35 +50,6 @@ def open_input(path: Path) -> Iterator[InputContainer]:
         yield container
 
 
-def video_stream(container: InputContainer, path: Path) -> av.VideoStream:
-    """Return the first stream of moving pictures; cover art is not one.
-
-    Raises:
-        MediaError: there is none, or no decoder for it.
-    """
-    for stream in container.streams.video:
-        if not stream.disposition & _PICTURES:
-            require_decoder(stream, path)
-            return stream
-    raise MediaError(
-        f"{path} has no video stream",
-        hint="audio-visual segmentation needs pictures as well as sound",
-    )
-
-
-def require_decoder(stream: Stream, path: Path) -> None:
-    """Check that the FFmpeg libraries know a stream's codec.
-
-    Raises:
-        MediaError: they do not.
-    """
-    if stream.codec_context is None:  # which the type does not admit
-        raise MediaError(
-            f"{path}: the codec of its {stream.type} stream is unknown",
-            hint="convert the file to H.264 and AAC with a program that plays it",
-        )
-
-
 def decoded_frames(
     container: InputContainer,
     stream: av.VideoStream | av.AudioStream,
@@ -94,6 +65,9 @@ def decoded_frames(
         kind: the stream's frame class, ``av.VideoFrame`` or ``av.AudioFrame``.
         on_damage: called for every packet or frame that is damaged.
         on_packet: called for every packet of every stream as it is read.
+
+    Raises:
+        EncryptedMediaError: a packet of the stream is encrypted; some files begin in the clear.
     """
     stream.codec_context.thread_type = "AUTO"
     for packet in readable_packets(container, on_damage):
@@ -102,6 +76,8 @@ def decoded_frames(
         # Not packet.stream_index: PyAV leaves that 0 in the packets that flush a decoder.
         if packet.stream.index != stream.index:
             continue
+        if packet.has_sidedata("encryption_info"):
+            raise locked(stream, Path(container.name.removeprefix("file:")), "Common Encryption")
         for frame in _decoded(packet, on_damage):
             if isinstance(frame, kind):
                 if frame.is_corrupt:

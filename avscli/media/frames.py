@@ -12,7 +12,8 @@ from av.stream import Stream
 from avscli.config import ReadOptions
 from avscli.datatypes import FrameStamp, MediaInfo
 from avscli.errors import MediaError, UsageError
-from avscli.media.containers import Warn, decoded_frames, open_input, video_stream
+from avscli.media.containers import Warn, decoded_frames, open_input
+from avscli.media.streams import video_stream
 
 _SLACK_SECONDS, _SLACK_SHARE = 1.0, 0.02
 

@@ -1,29 +1,41 @@
-"""Is a file a video, and how long is it? Answered by its headers alone: `declared_seconds`."""
+"""What kind of file is this, and how long is it? Answered by its headers alone: `identify`."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from avscli.errors import MediaError
-from avscli.media.containers import open_input, video_stream
+from avscli.media.containers import open_input
 from avscli.media.probe import duration_seconds
+from avscli.media.streams import ANIMATIONS, format_of, is_still, video_stream
 
-# FFmpeg reads still pictures and text art as videos of one frame.
-_STILLS = {"image2", "tty", "bin", "xbin", "idf", "adf"}
+Kind = Literal["video", "animation", "still"]
 
 
-def declared_seconds(path: Path) -> float | None:
-    """Return the length a video file declares, without decoding a frame of it.
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What the headers of a file say.
 
-    Returns:
-        Seconds; None when the container does not say.
+    Attributes:
+        kind: ``animation`` for kinds that move and have no sound (GIF, APNG, animated AVIF),
+            ``still`` for pictures and text.
+        seconds: declared length of videos and animations; None when the container does not say.
+    """
+
+    kind: Kind
+    seconds: float | None = None
+
+
+def identify(path: Path) -> Identity:
+    """Tell videos from pictures, without decoding a frame.
 
     Raises:
-        MediaError: the file is missing, unreadable, or no moving picture.
+        MediaError: the file is missing or unreadable, has no picture, or one that nobody decodes.
     """
     with open_input(path) as container:
+        if is_still(container):
+            return Identity("still")
         stream = video_stream(container, path)
-        name = container.format.name
-        if name in _STILLS or name.endswith("_pipe"):
-            raise MediaError(f"{path} is a still picture or text ({name})")
-        return duration_seconds(container, stream)
+        kind: Kind = "animation" if format_of(container) in ANIMATIONS else "video"
+        return Identity(kind, duration_seconds(container, stream))

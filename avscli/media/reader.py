@@ -23,9 +23,10 @@ from avscli.datatypes import (
     MediaInfo,
     NetworkSpec,
 )
-from avscli.errors import NoAudioError
+from avscli.errors import MediaError, NoAudioError
 from avscli.media.frames import FrameReader, StampedImage
 from avscli.media.sound import MonoSound
+from avscli.media.streams import ANIMATIONS
 
 _SIDE_MULTIPLE = 32  # total stride of every backbone
 _HALF_WINDOW_SECONDS = WINDOW_SAMPLES / SAMPLE_RATE_HZ / 2
@@ -49,13 +50,30 @@ def read_clips(
 
     Raises:
         NoAudioError: the file has no sound and the options do not allow that.
+        MediaError: the chosen track has sound that cannot be had, and the options do not allow it.
     """
     if media.audio is None and options.no_audio == "error":
-        raise NoAudioError(
-            f"{media.path} has no audio track",
+        raise _no_sound(media)
+    return ClipReader(media, spec, options, on_warning)
+
+
+def _no_sound(media: MediaInfo) -> MediaError | NoAudioError:
+    unheard = media.unheard
+    if unheard is None:
+        is_animation = media.container in ANIMATIONS
+        return NoAudioError(
+            f"{media.path} is an animation ({media.container}), which has no sound"
+            if is_animation
+            else f"{media.path} has no audio track",
             hint="use --no-audio empty to treat it as silent",
         )
-    return ClipReader(media, spec, options, on_warning)
+    others = " or ".join(f"--audio-track {track}" for track in unheard.others)
+    # Sound that is there and cannot be had is no reason to call a file silent without being asked.
+    kind = NoAudioError if unheard.is_empty else MediaError
+    return kind(
+        f"--audio-track {unheard.track} of {media.path} {unheard.why}",
+        hint=f"use {others + ', or ' if others else ''}--no-audio empty to treat it as silent",
+    )
 
 
 def network_frame_size(media: MediaInfo, spec: NetworkSpec) -> tuple[int, int]:
@@ -164,6 +182,11 @@ class ClipReader:
             self._warn(
                 f"{self.media.path.name} is interlaced; its frames are used as they are, "
                 "so moving edges may look combed"
+            )
+        if self.media.unheard is not None:
+            self._warn(
+                f"{self.media.path.name}: audio track {self.media.unheard.track} "
+                f"{self.media.unheard.why}; it is taken for silent"
             )
         if self.media.orientation.leftover_degrees:
             self._warn(

@@ -21,9 +21,10 @@ from avscli.config import ReadOptions
 from avscli.datatypes import MediaInfo
 from avscli.errors import ExtraOutputError, MediaError, OutputError
 from avscli.media.audio_packets import Packets, audio_packets
-from avscli.media.containers import Warn, move_packet, open_input, video_stream
+from avscli.media.containers import Warn, move_packet, open_input
 from avscli.media.frames import FrameReader, StampedImage
 from avscli.media.planes import OverlayFrame, PlaneMaker
+from avscli.media.streams import video_stream
 
 _X264 = {"preset": "veryfast", "crf": "20"}
 _LARGEST_TIMESCALE = 2**31 - 1

@@ -14,6 +14,7 @@ import pytest
 from avscli.datatypes import Orientation
 from avscli.errors import MediaError, UsageError
 from avscli.media.probe import probe
+from tests.broken_streams import copied
 from tests.builders import drawn_frame, make_video, tone, truncated_copy
 
 
@@ -59,13 +60,6 @@ def _from_the_bit_stream(folder: Path, suffix: str, turn: int, *, mirrored: bool
     flip = ":flip=horizontal" * mirrored
     inserted = f"h264_metadata=display_orientation=insert{flip}:rotate={turn}"
     return copied(made, folder / f"sei{suffix}", "-bsf:v", inserted)
-
-
-def copied(source: Path, target: Path, *options: str) -> Path:
-    """Copy all streams of a file into another container, by the ffmpeg program."""
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(source), "-map", "0"]
-    subprocess.run([*command, "-c", "copy", *options, str(target)], check=True)
-    return target
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
@@ -215,19 +209,6 @@ def test_what_cannot_be_probed_is_refused_in_one_line_with_a_hint(
     assert caught.value.exit_code == 3
     assert caught.value.hint
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("suffix", "known", "unknown", "which"),
-    [("mp4", b"avc1", b"xxxx", "video"), ("mkv", b"A_AAC", b"A_XXX", "audio")],
-)
-def test_an_unknown_codec_is_refused(
-    tmp_path: Path, suffix: str, known: bytes, unknown: bytes, which: str
-) -> None:
-    path = make_video(tmp_path / f"a.{suffix}", seconds=0.2, audio_codec="aac")
-    path.write_bytes(path.read_bytes().replace(known, unknown))
-    with pytest.raises(MediaError, match=f"the codec of its {which} stream is unknown"):
-        probe(path)
 
 
 def test_a_device_is_refused() -> None:
