@@ -17,10 +17,9 @@ NoAudioPolicy = Literal["error", "empty"]
 ResumePolicy = Literal["auto", "off", "force"]
 Hashing = Literal["quick", "full"]
 Engine = Literal["local", "ray"]
-EvalData = Literal["avsbench-s4", "avsbench-ms3", "avsbench-avss", "avsmix", "scenes"]
 EvalSplit = Literal["train", "val", "test"]
 Marked = Literal["auto", "white", "black", "labels", "alpha", "crowds"]
-EvalProtocol = Literal["avs", "avsbench", "avss"]
+EvalProtocol = Literal["avs", "network", "avsbench", "avss"]
 
 EVAL_PROTOCOLS: tuple[EvalProtocol, ...] = get_args(EvalProtocol)
 ARTIFACTS: tuple[Artifact, ...] = get_args(Artifact)
@@ -174,18 +173,18 @@ class BatchOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class EvalDataOptions:
-    """What ``avs eval`` runs a network over.
+class DataSelection:
+    """Which part of which data set.
 
     Attributes:
-        kind: of data set.
+        kind: of data set, see `avscli.datasets.registry`.
         root: its folder; generated scenes need none.
         split: which part of it.
         pairs: table of avsmix pairs relative to the root; None takes the split's.
         limit: the first so many samples only; None takes all.
     """
 
-    kind: EvalData
+    kind: str
     root: Path | None = None
     split: EvalSplit = "test"
     pairs: Path | None = None

@@ -32,6 +32,7 @@ JsonScalar = str | int | float | bool
 
 SAMPLE_RATE_HZ = 16_000
 WINDOW_SAMPLES = 15_600  # 0.975 s: exactly one VGGish patch of 96 frames (networks.md, front end)
+VOID = 255  # in masks and label maps of the truth: a pixel about which nothing is known
 FURTHEST_SECONDS = 60.0  # from a step, that a network may hear: files are read ahead by this
 
 
@@ -184,6 +185,30 @@ class AudioTrack:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class PatchTrack:
+    """Sound that is stored as one log-mel patch a second, as published data sets do.
+
+    Attributes:
+        log_mel: [N, 1, 96, 64] float32, the VGGish patch of second k at place k.
+        levels_dbfs: [N] float64 level of the sound in each patch; -inf for digital silence, nan
+            where only the patch is known.
+    """
+
+    log_mel: NDArray[np.float32]
+    levels_dbfs: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        if self.log_mel.ndim != 4 or self.log_mel.shape[1:] != (1, 96, 64):
+            raise ValueError(f"log_mel must be [N, 1, 96, 64], got {self.log_mel.shape}")
+        if self.levels_dbfs.shape != self.log_mel.shape[:1]:
+            raise ValueError(f"{len(self.log_mel)} patches, {len(self.levels_dbfs)} levels")
+
+    def nearest(self, pts_seconds: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return [n] int64: the patch of each time; beyond the ends, the first and the last."""
+        return np.rint(pts_seconds).astype(np.int64).clip(0, len(self.log_mel) - 1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class AnalysedFrame:
     """One frame the network looks at, with the frames after it that will hold its mask.
 
@@ -206,13 +231,13 @@ class Clip:
         frames: [T, 3, h, w] uint8 RGB at network size, in display orientation.
         analysed: the valid frames' places in the source, one per valid step.
         audio: sound covering every frame's centred window, and those at the network's offsets
-            from it, as far as the track reaches.
+            from it, as far as the track reaches; or stored patches of the seconds.
         valid: [T] bool, False where a step is padding.
     """
 
     frames: NDArray[np.uint8]
     analysed: tuple[AnalysedFrame, ...]
-    audio: AudioTrack
+    audio: AudioTrack | PatchTrack
     valid: NDArray[np.bool_]
 
     def __post_init__(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ import torch
 from avscli.audio.log_mel import window_log_mel
 from avscli.audio.loudness import level_dbfs
 from avscli.audio.windows import centred_windows
-from avscli.datatypes import NetworkInput
+from avscli.datatypes import NetworkInput, PatchTrack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,38 +43,57 @@ def prepare(clips: Sequence[Clip], spec: NetworkSpec) -> PreparedBatch:
     ``repeat_last`` copies the last valid step, ``zeros_with_flag`` leaves zeros in both network
     inputs. Zero is a loud value in log-mel, not silence; networks trained that way expect it.
 
+    A clip of padding alone, which published protocols score, is zeros.
+
     Args:
-        clips: B clips of the same T and frame size, each with at least one valid step.
+        clips: B clips of the same T and frame size.
         spec: what the network expects.
 
     Returns:
         The batch and the levels of its windows.
 
     Raises:
-        ValueError: a clip has no valid step, or the clips differ in shape.
+        ValueError: the clips differ in shape.
     """
     valid = np.stack([clip.valid for clip in clips])
-    if not valid.any(axis=1).all():
-        raise ValueError("every clip needs at least one valid step")
     frames = torch.from_numpy(np.stack([clip.frames for clip in clips]))
-    offsets = np.array((0.0, *spec.sound_offsets_seconds))
-    moments = [
-        np.add.outer([frame.stamp.pts_seconds for frame in clip.analysed], offsets).ravel()
-        for clip in clips
-    ]
-    windows = np.concatenate(
-        [centred_windows(clip.audio, times) for clip, times in zip(clips, moments, strict=True)]
-    )
+    heard = [_heard(clip, spec) for clip in clips]
     levels = np.full(valid.shape, -np.inf)
-    levels[valid] = level_dbfs(windows[:: len(offsets)])
-    log_mel = torch.zeros(*valid.shape, len(offsets), 96, 64)
-    log_mel[torch.from_numpy(valid)] = window_log_mel(windows).reshape(-1, len(offsets), 96, 64)
+    levels[valid] = np.concatenate([each.levels_dbfs for each in heard])
+    log_mel = torch.zeros(*valid.shape, 1 + len(spec.sound_offsets_seconds), 96, 64)
+    log_mel[torch.from_numpy(valid)] = torch.cat([each.log_mel for each in heard])
     inputs = NetworkInput(
         frames=_filled(normalised(frames, spec), valid, spec.padding),
         log_mel=_filled(log_mel, valid, spec.padding),
         valid=torch.from_numpy(valid),
     )
     return PreparedBatch(inputs, levels)
+
+
+class _Heard(NamedTuple):
+    """The sound of a clip's valid steps.
+
+    Attributes:
+        log_mel: [n, 1 + S, 96, 64] float32, each step's own patch and those around it.
+        levels_dbfs: [n] float64 of each step's own window.
+    """
+
+    log_mel: Tensor
+    levels_dbfs: NDArray[np.float64]
+
+
+def _heard(clip: Clip, spec: NetworkSpec) -> _Heard:
+    offsets = np.array((0.0, *spec.sound_offsets_seconds))
+    if not clip.analysed:  # MKL has no transform of nothing
+        return _Heard(torch.zeros(0, len(offsets), 96, 64), np.zeros(0))
+    times = np.array([frame.stamp.pts_seconds for frame in clip.analysed])
+    moments = np.add.outer(times, offsets)
+    if isinstance(clip.audio, PatchTrack):
+        patches = torch.from_numpy(clip.audio.log_mel[clip.audio.nearest(moments), 0])
+        return _Heard(patches, clip.audio.levels_dbfs[clip.audio.nearest(times)])
+    windows = centred_windows(clip.audio, moments.ravel())
+    log_mel = window_log_mel(windows).reshape(-1, len(offsets), 96, 64)
+    return _Heard(log_mel, level_dbfs(windows[:: len(offsets)]))
 
 
 def normalised(frames: Tensor, spec: NetworkSpec) -> Tensor:
@@ -95,8 +114,7 @@ def _filled(steps: Tensor, valid: NDArray[np.bool_], padding: Padding) -> Tensor
     for clip, of_clip in zip(steps, valid, strict=True):
         if of_clip.all():
             continue
-        last = int(np.flatnonzero(of_clip)[-1])
-        clip[torch.from_numpy(~of_clip)] = (
-            clip[last].clone() if padding == "repeat_last" else steps.new_zeros(())
-        )
+        repeats = padding == "repeat_last" and of_clip.any()
+        last = int(np.flatnonzero(of_clip)[-1]) if repeats else 0
+        clip[torch.from_numpy(~of_clip)] = clip[last].clone() if repeats else steps.new_zeros(())
     return steps

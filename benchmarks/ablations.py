@@ -20,9 +20,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from avscli.config import DataSelection, EvalOptions
 from avscli.datasets.avsmix import AvsMix
 from avscli.devices import start
-from avscli.evaluation import avsmix_frames, score
+from avscli.evaluation.network.data import open_data
+from avscli.evaluation.protocols import summary
+from avscli.evaluation.run import evaluate_network
 from avscli.networks.pcmanet.modules import resize
 from avscli.networks.pcmanet.network import PCMANet
 from avscli.training.clips.recipe import find_recipe
@@ -117,8 +120,10 @@ def train_and_score(
         trainer.run(quiet=False)
     trainer.network.load_state_dict(trainer.average)
     runtime = start(trainer.network.eval(), "cpu", precision="fp32", warn=print)
-    frames = islice(avsmix_frames(data, "val"), 0, None, options.every)
-    return score(runtime, frames, threshold=0.5).summary()
+    pairs = open_data(DataSelection("avsmix", options.avsmix, "val"))
+    some = replace(pairs, samples=lambda: islice(pairs.samples(), 0, None, options.every))
+    report = evaluate_network(runtime, some, EvalOptions(threshold=0.5), lambda _done: None)
+    return summary(report.scores)
 
 
 def main() -> None:

@@ -19,11 +19,11 @@ import torch
 from torch import Tensor, nn
 
 from avscli.checkpoints import load_network
-from avscli.datasets.avsmix import AvsMix, Pair
+from avscli.datasets.avsmix import AvsMix, Pair, load_pair
 from avscli.devices import Runtime, start
-from avscli.evaluation import Scores
-from avscli.evaluation.frames import read_pair
-from avscli.evaluation.scoring import judge
+from avscli.evaluation.network.judging import judge
+from avscli.evaluation.protocols import AvsProtocol, summary
+from avscli.evaluation.rows import ClipRow
 from avscli.media.stills import read_indices
 
 SURE_LOGIT = 8.0
@@ -58,21 +58,21 @@ def visible_classes(data: AvsMix, pair: Pair) -> set[str]:
 def score_pairs(
     runtime: Runtime, hearing: Hearing, data: AvsMix, pairs: list[Pair], truth: list[Tensor] | None
 ) -> tuple[dict[str, object], list[Tensor]]:
-    scores, by_size, said = Scores(), Scores(), []
+    scores, by_size, said = AvsProtocol(), defaultdict(list), []
     for i, pair in enumerate(pairs):
         hearing.told = None if truth is None else truth[i]
-        frame = read_pair(data, pair)
-        mask = judge(runtime, frame).mask
+        judged = judge(runtime, load_pair(data, pair))
         said.append(hearing.said[0].clone())
-        scores.add(frame.kind, mask, frame.target)
-        share = float(np.mean(frame.target == 1))
-        size = next(name for name, most in SIZES.items() if share < most)
-        by_size.add(size, mask, frame.target)
+        scores.add(judged)
+        share = float(np.mean(judged.targets == 1))
+        if share:
+            size = next(name for name, most in SIZES.items() if share < most)
+            by_size[size].append(ClipRow.of(judged).iou)
     sizes = {
         name: {"num_frames": len(ious), "mean_iou": round(float(np.mean(ious)), 4)}
-        for name, ious in by_size.ious.items()
+        for name, ious in by_size.items()
     }
-    return rounded(scores.summary()) | {"by_size": sizes}, said
+    return rounded(summary(scores.result())) | {"by_size": sizes}, said
 
 
 def said_exactly(

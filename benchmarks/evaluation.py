@@ -20,9 +20,9 @@ import torch
 from setting import describe
 
 from avscli.checkpoints import load_network
-from avscli.config import EvalDataOptions, EvalOptions
+from avscli.config import DataSelection, EvalOptions
 from avscli.devices import start
-from avscli.evaluation.data import open_data
+from avscli.evaluation.network.data import open_data
 from avscli.evaluation.run import evaluate_network
 from avscli.metrics.avsbench import f_measure
 
@@ -93,7 +93,7 @@ def main() -> None:
 
     f_score = compare_f(arguments.clips, arguments.plain_clips)
     runtime = start(load_network(arguments.weights), "cpu", precision="fp32", warn=print)
-    data = open_data(EvalDataOptions("scenes", limit=arguments.scenes))
+    data = open_data(DataSelection("scenes", limit=arguments.scenes))
     report = evaluate_network(runtime, data, EvalOptions(), lambda _done: None)
     seconds = dict(report.seconds)
     shares = {f"{name}_share": seconds[name] / seconds["total"] for name in ("network", "scoring")}

@@ -1,41 +1,70 @@
-"""Score weights on fixed avsmix pairs and on generated scenes that training never draws.
+"""Score weights as `avs eval` does: as shipped, and the network alone beside it.
 
     python benchmarks/quality.py --avsmix PATH [--split test] [--weights pcmanet-mini]
+                                 [--pairs pairs_foreign_val.csv ...] [--clips PATH]
 
-Prints one JSON document: mean IoU over pairs in which something visible sounds, and the share of
-the others whose mask stays under 1 % of the frame, per kind of pair and per class; the expected
-calibration error of the pixels' probabilities with its table; how much of the masks goes when the
-sound is swapped for one of a class that is not visible; and how well a sound chooses between two
+Prints one table to stderr and one JSON document to stdout. Rows of a data set are its scores by
+kind and by what sounds: mean IoU where something visible sounds, and the share of the other frames
+whose mask stays under 1 % of the frame. ``shipped`` is what `avs segment` writes, silence gate and
+flashes included; ``network`` is the network's own word. Then how much of the masks goes when the
+sound is swapped for one of a class that is not visible, and how well a sound chooses between two
 pictures side by side.
 """
 
 import argparse
-import json
 import time
-from dataclasses import asdict
 from pathlib import Path
 
-from avscli.checkpoints import load_network
-from avscli.datasets.avsmix import AvsMix
-from avscli.devices import start
-from avscli.evaluation import Scores, avsmix_frames, scene_frames, score
-from avscli.evaluation.counterfactual import (
-    score_side_by_side,
-    score_swapped,
-    side_by_side,
-    swapped_couples,
-)
+from setting import describe, show, table
+
+from avscli.config import DataSelection, EvalOptions, SegmentOptions
+from avscli.datasets.registry import kinds_for
+from avscli.devices import Runtime
+from avscli.evaluation.network.data import open_data
+from avscli.evaluation.protocols import Json
+from avscli.evaluation.run import evaluate_network
+from avscli.pipeline import open_runtime
+
+PROTOCOLS = ("avs", "network")
 
 
-def told(scores: Scores) -> dict[str, object]:
-    return scores.summary() | {
-        "per_class": {
-            name: {"num_frames": len(ious), "mean_iou": sum(ious) / len(ious)}
-            for name, ious in sorted(scores.class_ious.items())
-        },
-        "expected_calibration_error": scores.reliability.error,
-        "reliability": [asdict(row) for row in scores.reliability.table()],
+def evaluate(
+    runtime: Runtime, selection: DataSelection, threshold: float | None
+) -> dict[str, Json]:
+    """Score one data set both ways, and with other sounds where it has its own pairs."""
+    options = EvalOptions(
+        protocols=PROTOCOLS, threshold=threshold, counterfactual=selection.pairs is None
+    )
+    report = evaluate_network(runtime, open_data(selection), options, lambda _done: None)
+    shipped, network = (report.protocols[name] for name in PROTOCOLS)
+    return {"shipped": shipped, "network": network, "counterfactual": report.counterfactual or {}}
+
+
+def rows_of(found: dict[str, Json]) -> list[list[object]]:
+    """Return (score, shipped, network, difference) for every score of one data set."""
+    flat = [flat_scores(found[side]) for side in ("shipped", "network")]
+    rows = [
+        [name, value, flat[1][name], abs(value - flat[1][name])] for name, value in flat[0].items()
+    ]
+    for change, told in found["counterfactual"].items():
+        names = ("area_gone", "mean_iou", "wrong_covered", "chosen")
+        rows += [[f"{change}: {n}", told[n], "", ""] for n in names if told.get(n) is not None]
+    return rows
+
+
+def flat_scores(result: Json) -> dict[str, float]:
+    """Return the scores worth a row by name."""
+    told = {
+        "J": result["scores"]["mean_iou"]["value"],
+        "boundary F": result["scores"]["boundary_f"]["value"],
+        "kept empty": result["scores"]["kept_empty"]["value"],
+        "calibration error": result["expected_calibration_error"],
     }
+    for part in ("per_kind", "per_category"):
+        for name, group in result[part].items():
+            told[f"J, {name}"] = group["mean_iou"]
+            told[f"kept empty, {name}"] = group["kept_empty"]
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def main() -> None:
@@ -43,30 +72,37 @@ def main() -> None:
     parser.add_argument("--weights", default="pcmanet-mini")
     parser.add_argument("--avsmix", type=Path, help="root of a copy of avsmix; scenes only without")
     parser.add_argument("--split", choices=("val", "test"), default="test")
+    parser.add_argument("--pairs", type=Path, nargs="*", default=[], help="further tables of pairs")
+    parser.add_argument("--clips", type=Path, help="folder of real clips")
     parser.add_argument("--scenes", type=int, default=500, help="how many scene frames")
+    parser.add_argument("--limit", type=int, help="the first so many pairs only")
     parser.add_argument("--threshold", type=float, help="default: the weights' own")
     arguments = parser.parse_args()
 
-    network = load_network(arguments.weights)
-    runtime = start(network, "cpu", precision="fp32", warn=print)
-    began = time.monotonic()
-    facts: dict[str, object] = {"weights_sha256": network.checkpoint.sha256}
-    scenes = score(runtime, scene_frames(arguments.scenes), threshold=arguments.threshold)
-    facts["scenes"] = told(scenes)
+    selections = {"scenes": DataSelection("scenes", limit=arguments.scenes)}
     if arguments.avsmix:
-        data, split, threshold = (
-            AvsMix.open(arguments.avsmix),
-            arguments.split,
-            arguments.threshold,
-        )
-        scores = score(runtime, avsmix_frames(data, split), threshold=threshold)
-        facts[f"avsmix_{split}"] = told(scores)
-        swapped = score_swapped(runtime, swapped_couples(data, split), threshold=threshold)
-        facts[f"avsmix_{split}_swapped"] = asdict(swapped)
-        beside = score_side_by_side(runtime, side_by_side(data, split), threshold=threshold)
-        facts[f"avsmix_{split}_side_by_side"] = asdict(beside)
-    facts["seconds"] = round(time.monotonic() - began, 1)
-    print(json.dumps(facts, indent=2))
+        for pairs in (None, *arguments.pairs):
+            name = f"avsmix {arguments.split if pairs is None else pairs.stem}"
+            split = "val" if pairs is not None and "val" in pairs.stem else arguments.split
+            selections[name] = DataSelection(
+                "avsmix", arguments.avsmix, split, pairs, arguments.limit
+            )
+    if arguments.clips:
+        assert "clips" in kinds_for("eval")
+        selections["clips"] = DataSelection("clips", arguments.clips)
+    options = SegmentOptions(device="cpu", precision="fp32")
+    runtime = open_runtime(arguments.weights, options, print)
+    began = time.monotonic()
+    found, tables = {}, []
+    for name, selection in selections.items():
+        found[name] = evaluate(runtime, selection, arguments.threshold)
+        tables.append(table((name, "shipped", "network", "apart"), rows_of(found[name])))
+    facts: dict[str, object] = {
+        "setting": describe(),
+        "weights_sha256": runtime.network.checkpoint.sha256,
+        "seconds": round(time.monotonic() - began, 1),
+    }
+    show(facts | found, *tables)
 
 
 if __name__ == "__main__":

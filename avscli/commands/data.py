@@ -9,12 +9,10 @@ import typer
 
 from avscli import console
 from avscli.commands import _options as shared
+from avscli.datasets.registry import kinds_for
 
 app = typer.Typer(help="Check copies of data sets.", no_args_is_help=True)
 
-Kind = Literal[
-    "avsbench-s4", "avsbench-ms3", "avsbench-avss", "avsmix"
-]  # known before torch is loaded
 SplitName = Literal["train", "val", "test"]
 
 
@@ -25,7 +23,9 @@ def _data() -> None:
 
 @app.command()
 def check(
-    kind: Annotated[Kind, typer.Argument(help="The layout the copy should have.")],
+    kind: Annotated[
+        str, typer.Argument(help=f"The layout it should have: {', '.join(kinds_for('check'))}.")
+    ],
     root: Annotated[Path, typer.Argument(help="Root of the copy, or a folder above it.")],
     split: Annotated[
         SplitName | None, typer.Option(help="Only this split.", show_default="all")
@@ -34,8 +34,8 @@ def check(
     quiet: shared.QuietOption = False,
 ) -> None:
     """Read every file of a copy and name those that are not as the layout says."""
-    from avscli.datasets.avsbench import SPLITS
     from avscli.datasets.checking import check_data, require_sound_data
+    from avscli.datasets.contract import SPLITS
 
     with console.counting("checking", quiet=quiet) as on_progress:
         splits = SPLITS if split is None else (split,)

@@ -26,29 +26,31 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from avscli.audio.log_mel import log_mel_patches
+from avscli.audio.log_mel import HOP_SAMPLES, PATCH_FRAMES, log_mel_patches
+from avscli.audio.loudness import level_dbfs
+from avscli.datasets.contract import SPLITS, Split
 from avscli.datasets.label_files import (
     colour_labels_of,
     index_labels_of,
     picture_of,
+    sound_of,
     stored_log_mel,
 )
-from avscli.datasets.labelled import VOID, LabelledClip
+from avscli.datasets.labelled import LabelledClip
 from avscli.datasets.mask_pictures import read_white
+from avscli.datasets.problems import require_size
 from avscli.datasets.tables import read_table
-from avscli.errors import DataError, MediaError
-from avscli.media.stills import read_waveform
+from avscli.datatypes import VOID, WINDOW_SAMPLES, PatchTrack
+from avscli.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
 
 AvsBenchKind = Literal["avsbench-s4", "avsbench-ms3", "avsbench-avss"]
 AVSBENCH_KINDS: tuple[AvsBenchKind, ...] = get_args(AvsBenchKind)
-Split = Literal["train", "val", "test"]
-SPLITS: tuple[Split, ...] = get_args(Split)
 
 # Index of a name = class index = place of its colour in `label_palette`.
 AVSS_CLASSES = tuple(
@@ -151,15 +153,6 @@ class AvsBench:
             raise DataError(f"{self.root / _TABLES[self.kind][0]} has no clip of split {split!r}")
         return found
 
-    def clips(self, split: Split) -> Iterator[LabelledClip]:
-        """Read the clips of one split in table order.
-
-        Raises:
-            DataError: naming the first file that is not as the format says.
-        """
-        for files in self.files(split):
-            yield self.read(files)
-
     def read(self, files: ClipFiles) -> LabelledClip:
         """Read one clip.
 
@@ -176,12 +169,10 @@ class AvsBench:
                 target = self.read_label(label)
                 require_size(label, target.shape, size, files.frames[step])
                 targets[step] = target
-        log_mel, waveform = self.read_sound(files)
         return LabelledClip(
             clip_id=files.clip_id,
             pictures=np.stack(pictures),
-            log_mel=log_mel,
-            waveform=waveform,
+            sound=self.read_sound(files),
             targets=targets,
             labelled=np.array([path is not None for path in files.labels]),
             valid=np.ones(len(pictures), np.bool_),
@@ -199,44 +190,34 @@ class AvsBench:
         read = index_labels_of if path.parent.name == "labels_semantic" else colour_labels_of
         return read(path, len(AVSS_CLASSES))
 
-    def read_sound(
-        self, files: ClipFiles
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-        """Return the log-mel [T, 1, 96, 64] and, if stored, the waveform [N].
+    def read_sound(self, files: ClipFiles) -> PatchTrack:
+        """Return one patch a step.
 
-        Consecutive patches of 0.96 s, one a step, as published; where the sound is too short,
-        MS3 and S4 repeat the last patch and AVSS has zeros.
+        Consecutive patches of 0.96 s, as published; where the sound is too short, MS3 and S4 repeat
+        the last patch and AVSS has zeros, whose level is that of digital silence.
 
         Raises:
             DataError: naming the file.
         """
         T = len(files.frames)
-        waveform = None
         if files.sound.suffix == ".pkl":
             patches = stored_log_mel(files.sound)[:T]
+            levels = np.full(len(patches), np.nan)
         else:
-            try:
-                waveform = read_waveform(files.sound)
-            except MediaError as err:
-                told = "no sound" if not files.sound.exists() else "damaged sound"
-                raise DataError(f"{told} {files.sound}") from err
+            waveform = sound_of(files.sound)
             patches = log_mel_patches(waveform).numpy()[:T]
+            starts = PATCH_FRAMES * HOP_SAMPLES * np.arange(len(patches))
+            windows = [waveform[start : start + WINDOW_SAMPLES] for start in starts]
+            levels = level_dbfs(np.stack(windows)) if windows else np.zeros(0)
         if not len(patches):
             raise DataError(f"sound {files.sound} is shorter than one patch (0.975 s)")
-        last = np.zeros_like(patches[-1]) if self.kind == "avsbench-avss" else patches[-1]
-        rest = [last] * (T - len(patches))
-        return np.stack([*patches, *rest]), waveform
-
-
-def require_size(path: Path, size: tuple[int, ...], expected: tuple[int, ...], as_in: Path) -> None:
-    """Check that a picture has the size of another.
-
-    Raises:
-        DataError: it has not.
-    """
-    if tuple(size) != tuple(expected):
-        raise DataError(
-            f"{path} is {size[0]}×{size[1]}, expected {expected[0]}×{expected[1]} as {as_in.name}"
+        lacking = T - len(patches)
+        if self.kind == "avsbench-avss":
+            last, level = np.zeros_like(patches[-1]), -np.inf
+        else:
+            last, level = patches[-1], levels[-1]
+        return PatchTrack(
+            np.stack([*patches, *[last] * lacking]), np.append(levels, [level] * lacking)
         )
 
 

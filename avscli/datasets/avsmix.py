@@ -13,20 +13,21 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from avscli.datasets.label_files import index_labels_of
+from avscli.datasets.label_files import index_labels_of, picture_of, sound_of
+from avscli.datasets.labelled import LabelledClip
+from avscli.datasets.problems import require_size
 from avscli.datasets.tables import read_table
-from avscli.datatypes import SAMPLE_RATE_HZ, WINDOW_SAMPLES, AudioTrack
+from avscli.datatypes import SAMPLE_RATE_HZ, VOID, WINDOW_SAMPLES, AudioTrack
 from avscli.errors import DataError
-from avscli.media.stills import read_picture, read_waveform
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from numpy.random import Generator
     from numpy.typing import NDArray
 
-Split = Literal["train", "val", "test"]
-VOID = 255  # mask value that is never scored
+    from avscli.datasets.contract import Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,14 @@ class AvsMix:
             if r["split"] == split
         ]
 
+    def sounds_with_source(self, split: Split) -> list[Sound]:
+        """Return the recordings that something visible makes without doubt, in file order."""
+        return [
+            s
+            for s in self.sounds(split)
+            if s.visual_classes and s.audio_class not in self.ambiguous
+        ]
+
     def pairs(self, split: Literal["val", "test"]) -> list[Pair]:
         """Return the fixed composites of one split, in file order."""
         return self.pairs_in(self.root / f"pairs_{split}.csv")
@@ -160,11 +169,31 @@ class AvsMix:
         return table[indices]
 
 
-def load_pair(data: AvsMix, pair: Pair) -> tuple[NDArray[np.uint8], AudioTrack, NDArray[np.uint8]]:
-    """Read a pair: picture [H, W, 3] uint8, sound as in `centred_sound`, target [H, W] uint8."""
-    sound = centred_sound([read_waveform(path) for path in pair.audio])
+def load_pair(data: AvsMix, pair: Pair) -> LabelledClip:
+    """Read a pair as a clip of one step, with its sound as in `centred_sound`.
+
+    Raises:
+        DataError: a file is missing or unreadable, or picture and mask differ in size.
+    """
     target = data.target(data.indices(pair.mask), pair.sounding)
-    return read_picture(pair.image), sound, target
+    picture = picture_of(pair.image)
+    require_size(pair.mask, target.shape, picture.shape[:2], pair.image)
+    known = np.ones(1, np.bool_)
+    return LabelledClip(
+        clip_id=pair.pair_id,
+        pictures=picture[None],
+        sound=centred_sound([sound_of(path) for path in pair.audio]),
+        targets=target[None],
+        labelled=known,
+        valid=known,
+        kind=pair.kind,
+        category=next(iter(pair.sounding)) if len(pair.sounding) == 1 else None,
+    )
+
+
+def one_sound(sounds: Sequence[Sound], rng: Generator) -> AudioTrack:
+    """Read one of some recordings, drawn at random, as in `centred_sound`."""
+    return centred_sound([sound_of(sounds[int(rng.integers(len(sounds)))].audio)])
 
 
 def centred_sound(recordings: Sequence[NDArray[np.float32]]) -> AudioTrack:

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch._utils import _rebuild_tensor_v2
 
-from avscli.datasets.labelled import VOID
+from avscli.datatypes import VOID
 from avscli.errors import DataError, MediaError
-from avscli.media.stills import read_indices, read_picture, read_png
+from avscli.media.stills import read_indices, read_picture, read_png, read_waveform
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -112,6 +112,21 @@ def label_palette(num_classes: int) -> NDArray[np.uint8]:
     return palette.astype(np.uint8)
 
 
+def sound_of(path: Path) -> NDArray[np.float32]:
+    """Read a sound as float32 [N] in [-1, 1], 16 kHz mono.
+
+    Raises:
+        DataError: missing, damaged or empty.
+    """
+    try:
+        samples = read_waveform(path)
+    except MediaError as err:
+        raise _unreadable(path, err, "sound") from err
+    if not len(samples):
+        raise DataError(f"sound {path} is empty")
+    return samples
+
+
 def stored_log_mel(path: Path) -> NDArray[np.float32]:
     """Read a stored log-mel as [n, 1, 96, 64] float32, n ≥ 1, without running code it may hold.
 
@@ -198,4 +213,4 @@ def _palette_codes(num_classes: int) -> tuple[NDArray[np.int32], NDArray[np.uint
 def _unreadable(path: Path, err: MediaError, what: str) -> DataError:
     if not path.exists():
         return DataError(f"no {what} {path}")
-    return DataError(f"{what} {path} is damaged or no picture: {err}")
+    return DataError(f"{what} {path} is damaged or of another kind: {err}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from avscli.datasets.labelled import VOID
+from avscli.datatypes import VOID
 from avscli.errors import DataError, MediaError
 from avscli.media.stills import read_png
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-VOID = 255
 SURE_LOGIT = np.float32(100.0)  # stands for a stored mask: its sigmoid is exactly 0 or 1
 
 
@@ -36,8 +35,23 @@ class JudgedFrame:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class NetworkAlone:
+    """What a network says of T steps before the silence gate and the neighbours are asked.
+
+    Attributes:
+        labels: [T, H, W] uint8 class, 0 for none.
+        probability: [T, H, W] float32 that something sounds there, after the temperature.
+        scores: [T] float64, the largest probability of each step.
+    """
+
+    labels: NDArray[np.uint8]
+    probability: NDArray[np.float32]
+    scores: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class JudgedClip:
-    """T steps of one clip.
+    """T steps of one clip, as `avs segment` would mark them, or as stored.
 
     Attributes:
         clip_id: unique within the evaluation.
@@ -51,6 +65,7 @@ class JudgedClip:
         scores: [T] float, how sure it is that anything sounds in each step.
         pictures: [T, H, W, 3] uint8 RGB; None when only masks are at hand.
         continues: this is a later part of the clip before.
+        alone: the network's own word; None when masks are stored.
     """
 
     clip_id: str
@@ -64,6 +79,18 @@ class JudgedClip:
     scores: NDArray[np.float64]
     pictures: NDArray[np.uint8] | None = None
     continues: bool = False
+    alone: NetworkAlone | None = None
+
+    def by_the_network_alone(self) -> JudgedClip:
+        """Return the clip as the network marks it by itself; a stored one as it is."""
+        if self.alone is None:
+            return self
+        return replace(
+            self,
+            labels=self.alone.labels,
+            probability=self.alone.probability,
+            scores=self.alone.scores,
+        )
 
     def frames(self) -> Iterator[JudgedFrame]:
         """Yield the labelled steps."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 
-from avscli.evaluation.clips import VOID
+from avscli.datatypes import VOID
 from avscli.evaluation.rows import MEASURES, ClipRow, ratio
 from avscli.metrics import avsbench
 from avscli.metrics.avss import SemanticSums
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 Json = dict[str, object]
 # Told with every result; docs/evaluation.md says what each does.
-AVS_SOURCE = "docs/evaluation.md, batch-invariant"
+AVS_SOURCE = "docs/evaluation.md, as avs segment marks"
+NETWORK_SOURCE = "docs/evaluation.md, the network alone"
 AVSBENCH_SOURCE = "Zhou et al., ECCV 2022, as published"
 AVSS_SOURCE = "Zhou et al., IJCV 2024, as published"
 
@@ -48,10 +49,14 @@ class AvsProtocol:
     Args:
         num_classes: of the labels, including the background; 2 takes everything above 0 as one.
         class_names: by label, for the table of classes.
+        source: told with the result.
     """
 
-    def __init__(self, num_classes: int = 2, class_names: Sequence[str] = ()) -> None:
+    def __init__(
+        self, num_classes: int = 2, class_names: Sequence[str] = (), *, source: str = AVS_SOURCE
+    ) -> None:
         self._num_classes, self._class_names = num_classes, class_names
+        self._source = source
         self.rows: list[ClipRow] = []
         self._curve = np.zeros(NUM_THRESHOLDS)
         self._pixels, self._frames = Reliability(), Reliability()
@@ -92,7 +97,7 @@ class AvsProtocol:
         curve = self._curve / max(1, num_sounding)
         best = int(curve.argmax())
         return {
-            "source": AVS_SOURCE,
+            "source": self._source,
             "num_clips": len(self.rows),
             "num_frames": len(self._truth),
             "num_sounding_frames": num_sounding,
@@ -131,6 +136,17 @@ class AvsProtocol:
                 if pixels.iou is not None
             },
         }
+
+
+class NetworkProtocol(AvsProtocol):
+    """The same scores of the network alone: no silence gate, and no neighbours asked."""
+
+    def __init__(self, num_classes: int = 2, class_names: Sequence[str] = ()) -> None:
+        super().__init__(num_classes, class_names, source=NETWORK_SOURCE)
+
+    def add(self, clip: JudgedClip) -> None:
+        """Add one clip, or the next part of the last one."""
+        super().add(clip.by_the_network_alone())
 
 
 class AvsBenchProtocol:
@@ -189,13 +205,28 @@ class AvssProtocol:
 
     def add(self, clip: JudgedClip) -> None:
         """Add one clip with all its steps, padding included."""
-        for labels, target in zip(clip.labels, clip.targets, strict=True):
+        alone = clip.by_the_network_alone()
+        for labels, target in zip(alone.labels, clip.targets, strict=True):
             self._sums.add(labels, np.where(target == VOID, np.uint8(0), target))
 
     def result(self) -> Json:
         """Return the published numbers."""
         facts: Json = {"source": AVSS_SOURCE, "num_frames": len(self._sums.frame_ious)}
         return facts | asdict(self._sums.scores())
+
+
+def summary(result: Json) -> dict[str, float]:
+    """Return mean IoU and the share kept empty of `AvsProtocol.result`, over all and per kind.
+
+    Scores that nothing tells, such as the mean IoU of frames in which nothing sounds, are left out.
+    """
+    scores, per_kind = result["scores"], result["per_kind"]
+    assert isinstance(scores, dict)
+    assert isinstance(per_kind, dict)
+    told = {"mean_iou": scores["mean_iou"]["value"]}
+    for measure in ("mean_iou", "kept_empty"):
+        told |= {f"{measure}_{kind}": group[measure] for kind, group in per_kind.items()}
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _groups(rows: Sequence[ClipRow], names: Sequence[str | None]) -> Json:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avscli.evaluation.clips import VOID
+from avscli.datatypes import VOID
 from avscli.metrics.bootstrap import Ratio
 from avscli.metrics.boundary import boundary_f
 from avscli.metrics.overlap import EMPTY_SHARE, Overlap

@@ -13,11 +13,16 @@ from typing import TYPE_CHECKING, Literal
 
 from avscli import __version__
 from avscli.errors import UsageError
-from avscli.evaluation.counterfactual import score_altered, score_side_by_side
-from avscli.evaluation.gallery import Gallery
-from avscli.evaluation.network_way import judge_sample
-from avscli.evaluation.protocols import AvsBenchProtocol, AvsProtocol, AvssProtocol
-from avscli.evaluation.report import EvaluationReport, report_time
+from avscli.evaluation.network.counterfactual import score_altered, score_side_by_side
+from avscli.evaluation.network.judging import judge
+from avscli.evaluation.protocols import (
+    AvsBenchProtocol,
+    AvsProtocol,
+    AvssProtocol,
+    NetworkProtocol,
+)
+from avscli.evaluation.report.gallery import Gallery
+from avscli.evaluation.report.report import EvaluationReport, report_time
 from avscli.evaluation.stored.matching import check_pairs, judged_masks, pair_clips
 from avscli.evaluation.stored.opening import open_masks
 from avscli.evaluation.stored.runs import recorded_weights
@@ -28,10 +33,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from avscli.config import EvalOptions
+    from avscli.datasets.labelled import LabelledClip
     from avscli.datatypes import NetworkSpec
     from avscli.devices import Runtime
     from avscli.evaluation.clips import JudgedClip
-    from avscli.evaluation.data import DataSet, Sample
+    from avscli.evaluation.network.samples import EvaluationSet
     from avscli.evaluation.protocols import Json, ScoringProtocol
 
 _AHEAD = 2  # samples read, and judged clips waiting to be scored
@@ -43,11 +49,11 @@ class _Sums:
 
     Attributes:
         ours: always summed, whichever protocols are asked for: rows, gates and plots need it.
-        published: the others, by name.
+        others: the others that are asked for, by name.
     """
 
     ours: AvsProtocol
-    published: dict[str, ScoringProtocol]
+    others: dict[str, ScoringProtocol]
     gallery: Gallery = field(default_factory=Gallery)
     sizes: set[tuple[int, int]] = field(default_factory=set)
     seconds: float = 0.0
@@ -55,7 +61,7 @@ class _Sums:
     def add(self, clip: JudgedClip) -> None:
         began = time.perf_counter()
         self.ours.add(clip)
-        for protocol in self.published.values():
+        for protocol in self.others.values():
             protocol.add(clip)
         self.gallery.add(clip, self.ours.rows[-1].mean_iou)
         if len(self.sizes) < 2:
@@ -74,7 +80,7 @@ class _Sums:
             options=asdict(options),
             device=made.device,
             protocols={
-                name: ours if name == "avs" else self.published[name].result()
+                name: ours if name == "avs" else self.others[name].result()
                 for name in options.protocols
             },
             scores=ours,
@@ -102,13 +108,13 @@ class _Made:
 
 
 def evaluate_network(
-    runtime: Runtime, data: DataSet, options: EvalOptions, on_progress: Callable[[int], None]
+    runtime: Runtime, data: EvaluationSet, options: EvalOptions, on_progress: Callable[[int], None]
 ) -> EvaluationReport:
     """Run a network over a data set and score what it says.
 
     Args:
         runtime: a loaded network on its device.
-        data: see `avscli.evaluation.data.open_data`.
+        data: see `avscli.evaluation.network.data.open_data`.
         options: protocols, threshold, counterfactuals.
         on_progress: told after every sample how many are done.
 
@@ -125,7 +131,7 @@ def evaluate_network(
         with closing(prefetch(data.samples(), depth=_AHEAD)) as samples:
             for sample in samples:
                 started = time.perf_counter()
-                clip = judge_sample(runtime, sample, options.threshold)
+                clip = judge(runtime, sample, threshold=options.threshold)
                 network_seconds += time.perf_counter() - started
                 yield clip
 
@@ -136,7 +142,7 @@ def evaluate_network(
         altered = _counterfactual(runtime, data, options, lambda more: on_progress(done + more))
     made = _Made(
         way="network",
-        data=data.facts,
+        data=dict(data.facts),
         checkpoint=_checkpoint(runtime),
         device=runtime.facts(),
         counterfactual=altered,
@@ -157,6 +163,11 @@ def evaluate_masks(
         DataError: files are missing, extra, unreadable or of another size.
         UsageError: a protocol that does not fit the data.
     """
+    if "network" in options.protocols:
+        raise UsageError(
+            "--protocol network scores what a network says by itself; masks are stored",
+            hint="score them with --protocol avs, or the network with --data",
+        )
     began = time.perf_counter()
     sums = _sums(options, options.num_classes, ())
     pairs = pair_clips(
@@ -175,7 +186,7 @@ def evaluate_masks(
     return sums.report(_Made(way="masks", data=facts), options, began)
 
 
-def _num_classes(spec: NetworkSpec, data: DataSet) -> int:
+def _num_classes(spec: NetworkSpec, data: EvaluationSet) -> int:
     """Return how many classes predictions and truth share, the background being one."""
     if spec.task == "binary" or not data.class_names:
         return 2
@@ -204,12 +215,14 @@ def _sums(options: EvalOptions, num_classes: int, class_names: tuple[str, ...]) 
             hint="stored masks: say how many with --classes; networks: a semantic one on "
             "--data avsbench-avss",
         )
-    published: dict[str, ScoringProtocol] = {}
+    others: dict[str, ScoringProtocol] = {}
+    if "network" in options.protocols:
+        others["network"] = NetworkProtocol(num_classes, class_names)
     if "avsbench" in options.protocols:
-        published["avsbench"] = AvsBenchProtocol(options.protocol_batch)
+        others["avsbench"] = AvsBenchProtocol(options.protocol_batch)
     if "avss" in options.protocols:
-        published["avss"] = AvssProtocol(num_classes)
-    return _Sums(AvsProtocol(num_classes, class_names), published)
+        others["avss"] = AvssProtocol(num_classes)
+    return _Sums(AvsProtocol(num_classes, class_names), others)
 
 
 def _score(
@@ -222,20 +235,18 @@ def _score(
 
 
 def _counterfactual(
-    runtime: Runtime, data: DataSet, options: EvalOptions, on_progress: Callable[[int], None]
+    runtime: Runtime, data: EvaluationSet, options: EvalOptions, on_progress: Callable[[int], None]
 ) -> Json:
     num_judged = 0
 
-    def judged(sample: Sample) -> JudgedClip:
+    def judged(clip: LabelledClip) -> JudgedClip:
         nonlocal num_judged
         num_judged += 1
         on_progress(num_judged)
-        return judge_sample(runtime, sample, options.threshold)
+        return judge(runtime, clip, threshold=options.threshold)
 
     with closing(prefetch(data.altered(), depth=_AHEAD)) as altered:
         told: Json = score_altered(altered, judged)
     if data.side_by_side is not None:
-        frames = data.side_by_side()
-        beside = score_side_by_side(runtime, frames, threshold=options.threshold)
-        told["side_by_side"] = asdict(beside)
+        told["side_by_side"] = asdict(score_side_by_side(data.side_by_side(), judged))
     return told

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from avscli.datatypes import VOID
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -14,7 +16,6 @@ FRAME_WIDTH = 160
 HIT_RGB, FALSE_RGB, MISSED_RGB = (40, 190, 90), (230, 60, 60), (60, 120, 255)
 _OPACITY = 0.55
 _BACKGROUND = 96
-_VOID = 255
 
 
 def strip_jpeg(
@@ -34,7 +35,7 @@ def strip_jpeg(
         canvas = np.full((*mask.shape, 3), _BACKGROUND, np.float32)
         if pictures is not None:
             canvas[:] = pictures[step]
-        true, scored = (target > 0) & (target != _VOID), target != _VOID
+        true, scored = (target > 0) & (target != VOID), target != VOID
         for where, colour in (
             (mask & true, HIT_RGB),
             (mask & ~true & scored, FALSE_RGB),

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from avscli.datasets.avsmix import VOID, loudest_window
-from avscli.datatypes import SAMPLE_RATE_HZ, WINDOW_SAMPLES
+from avscli.datasets.avsmix import loudest_window
+from avscli.datatypes import SAMPLE_RATE_HZ, VOID, WINDOW_SAMPLES
 
 if TYPE_CHECKING:
     from numpy.random import Generator

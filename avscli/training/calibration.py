@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from avscli.datasets.avsmix import VOID
-from avscli.evaluation.scoring import prepare_frames
+from avscli.datatypes import VOID
+from avscli.evaluation.network.judging import prepare_labelled
 from avscli.masks import MaskRule, logit_cutoff, resize_plane
 from avscli.metrics.calibration import Reliability
 from avscli.metrics.overlap import EMPTY_SHARE, Overlap
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
+    from avscli.datasets.labelled import LabelledClip
     from avscli.devices import Runtime
-    from avscli.evaluation import LabelledFrame
     from avscli.networks.pcmanet.modules import SourceAgreement
 
 THRESHOLDS = tuple(k / 100 for k in range(20, 81, 5))
@@ -85,12 +85,12 @@ class Calibration:
     error_after: float
 
 
-def calibrate(runtime: Runtime, frames: Iterable[LabelledFrame]) -> Calibration:
+def calibrate(runtime: Runtime, frames: Iterable[LabelledClip]) -> Calibration:
     """Choose the shift of the sound side, fit the temperature, choose both thresholds.
 
     Args:
         runtime: a loaded network; its sound side learns what is usual and is shifted, in place.
-        frames: of the validation split; all are kept in memory.
+        frames: clips of one step of the validation split; all are kept in memory.
     """
     frames = list(frames)
     _learn_what_is_usual(runtime, frames)
@@ -104,7 +104,7 @@ def calibrate(runtime: Runtime, frames: Iterable[LabelledFrame]) -> Calibration:
 
 
 @torch.inference_mode()
-def _learn_what_is_usual(runtime: Runtime, frames: Sequence[LabelledFrame]) -> None:
+def _learn_what_is_usual(runtime: Runtime, frames: Sequence[LabelledClip]) -> None:
     """Tell the sound side what its hidden features mostly are, over all windows of the frames."""
     network = runtime.network
     agreement: SourceAgreement | None = getattr(network, "agreement", None)
@@ -113,13 +113,13 @@ def _learn_what_is_usual(runtime: Runtime, frames: Sequence[LabelledFrame]) -> N
     encoder: nn.Module = network.audio_encoder  # type: ignore[attr-defined]
     means = []
     for frame in frames:
-        patches = prepare_frames([frame], network.spec).log_mel.flatten(0, 2)[:, None]
+        patches = prepare_labelled([frame], network.spec).inputs.log_mel.flatten(0, 2)[:, None]
         means.append(agreement.sound.hidden(encoder(patches.to(runtime.device))).mean(dim=0))
     agreement.sound.usual.copy_(torch.stack(means).mean(dim=0))
 
 
 def _shift_the_sound(
-    runtime: Runtime, frames: Sequence[LabelledFrame]
+    runtime: Runtime, frames: Sequence[LabelledClip]
 ) -> tuple[float, list[Evidence]]:
     """Find the best shift, and what the network then says.
 
@@ -141,12 +141,12 @@ def _shift_the_sound(
     return shift, evidence
 
 
-def gather(runtime: Runtime, frame: LabelledFrame) -> Evidence:
+def gather(runtime: Runtime, frame: LabelledClip) -> Evidence:
     """Run a network on one frame and keep some rows and columns of the picture's own size."""
-    inputs = prepare_frames([frame], runtime.network.spec)
-    logits = resize_plane(runtime.forward(inputs).logits[0, 0, 0].numpy(), frame.target.shape)
+    inputs = prepare_labelled([frame], runtime.network.spec).inputs
+    logits = resize_plane(runtime.forward(inputs).logits[0, 0, 0].numpy(), frame.size_hw)
     some = (slice(None, None, _STEP), slice(None, None, _STEP))
-    target = frame.target[some]
+    target = frame.targets[0][some]
     return Evidence(np.ascontiguousarray(logits[some]), target == 1, target != VOID)
 
 

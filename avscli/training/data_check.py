@@ -11,10 +11,8 @@ from avscli.datasets.checking import check_data, require_sound_data
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from avscli.datasets.checking import DataKind
 
-
-def require_checked(kind: DataKind, root: Path, *, quiet: bool) -> None:
+def require_checked(kind: str, root: Path, *, quiet: bool) -> None:
     """Read every file that training will read.
 
     Args:

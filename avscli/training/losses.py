@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
+from avscli.datatypes import VOID
 from avscli.networks.pcmanet.modules import resize
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-VOID = 255
 
 
 def stage_loss(logits: Tensor, target: Tensor, *, smoothing_pixels: float) -> Tensor:

@@ -11,11 +11,16 @@ from typing import TYPE_CHECKING
 import torch
 
 from avscli.checkpoints import load_network, save_checkpoint
+from avscli.config import DataSelection, EvalOptions
 from avscli.datasets.avsmix import AvsMix
-from avscli.datasets.scenes import VALIDATION_SEEDS
+from avscli.datasets.kinds.scenes import SceneFrames
+from avscli.datasets.scenes import TEST_SEEDS
 from avscli.devices import start
 from avscli.errors import OutputError
-from avscli.evaluation import avsmix_frames, prepare_frames, scene_frames, score
+from avscli.evaluation.network.data import open_data
+from avscli.evaluation.network.judging import prepare_labelled
+from avscli.evaluation.protocols import summary
+from avscli.evaluation.run import evaluate_network
 from avscli.training.calibration import calibrate
 from avscli.training.clips.start import StartWeights
 from avscli.training.data_check import require_checked
@@ -24,10 +29,10 @@ from avscli.training.samples import AvsMixSamples, SampleSource, SceneSamples
 from avscli.training.state import STATE_FILE, make_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from avscli.devices import Runtime
-    from avscli.evaluation import LabelledFrame
+    from avscli.evaluation.network.samples import EvaluationSet
     from avscli.training.recipe import Recipe
 
 NUM_SCENE_FRAMES = 200  # for validation
@@ -107,7 +112,8 @@ def export(trainer: Trainer, data: AvsMix | None, warn: Callable[[str], None]) -
             return start(load_network(str(draft)), "cpu", precision="fp32", warn=warn)
 
         calibrated = runtime()
-        found = calibrate(calibrated, _validation_frames(data))
+        of_scenes, *of_pairs = _validation_sets(data)
+        found = calibrate(calibrated, (of_pairs[0] if of_pairs else of_scenes).samples())
         shifted = calibrated.network.state_dict()
         weights |= {k: v for k, v in shifted.items() if k.startswith("agreement.sound.")}
         info["spec"] = dataclasses.replace(
@@ -122,26 +128,28 @@ def export(trainer: Trainer, data: AvsMix | None, warn: Callable[[str], None]) -
             "calibration_error_after": found.error_after,
         }
     path = trainer.folder / f"{recipe.name}.safetensors"
-    golden_inputs = prepare_frames(list(scene_frames(NUM_GOLDEN_FRAMES)), recipe.spec)
+    scenes = SceneFrames(TEST_SEEDS[:NUM_GOLDEN_FRAMES])
+    frames = [scenes.read(index) for index in range(NUM_GOLDEN_FRAMES)]
+    golden_inputs = prepare_labelled(frames, recipe.spec).inputs
     save_checkpoint(path, weights, info, dtype=torch.float16, golden_inputs=golden_inputs)
     return path
 
 
-def _validation_frames(data: AvsMix | None) -> Iterator[LabelledFrame]:
+def _validation_sets(data: AvsMix | None) -> list[EvaluationSet]:
+    """Open scenes, and the pairs of avsmix where there is a copy."""
+    scenes = open_data(DataSelection("scenes", split="val", limit=NUM_SCENE_FRAMES))
     if data is None:
-        return scene_frames(NUM_SCENE_FRAMES, seeds=VALIDATION_SEEDS)
-    return avsmix_frames(data, "val")
+        return [scenes]
+    return [scenes, open_data(DataSelection("avsmix", data.root, "val"))]
 
 
 def _validation_scores(runtime: Runtime, data: AvsMix | None) -> dict[str, float]:
-    sets = {"scenes": scene_frames(NUM_SCENE_FRAMES, seeds=VALIDATION_SEEDS)}
-    if data is not None:
-        sets["avsmix_val"] = avsmix_frames(data, "val")
-    return {
-        f"{name}_{measure}": value
-        for name, frames in sets.items()
-        for measure, value in score(runtime, frames).summary().items()
-    }
+    """Return what `avs eval` tells of both, as one flat table."""
+    told: dict[str, float] = {}
+    for name, of_set in zip(("scenes", "avsmix_val"), _validation_sets(data), strict=False):
+        scores = evaluate_network(runtime, of_set, EvalOptions(), lambda _done: None).scores
+        told |= {f"{name}_{measure}": value for measure, value in summary(scores).items()}
+    return told
 
 
 def sample_sources(recipe: Recipe, data: AvsMix | None) -> tuple[list[SampleSource], list[float]]:

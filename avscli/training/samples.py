@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from avscli.datasets.avsmix import VOID, AvsMix, Picture, by_class
+from avscli.datasets.avsmix import AvsMix, Picture, by_class
 from avscli.datasets.scenes import KINDS, TRAIN_SEEDS, SceneFrame, sample_scene_couple
-from avscli.datatypes import WINDOW_SAMPLES
+from avscli.datatypes import VOID, WINDOW_SAMPLES
 from avscli.media.stills import read_indices, read_picture, read_waveform
 from avscli.training.augment import (
     change_speed,

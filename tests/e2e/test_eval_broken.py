@@ -77,7 +77,14 @@ LAYOUTS = {
         "holds 77, which classes.csv does not name",
     ),
 }
-KINDS = ("missing column", "missing mask", "extra frame", "wrong size", "unreadable", "palette off")
+KINDS = (
+    "missing column",
+    "missing mask",
+    "extra frame",
+    "wrong size",
+    "unreadable",
+    "palette off",
+)
 
 
 def break_mask(path: Path, kind: str, layout: Layout) -> tuple[Path, str]:
@@ -135,7 +142,7 @@ def test_a_broken_copy_is_told_by_file_and_field(
 @pytest.mark.parametrize(
     ("table", "place", "cell", "field"),
     [
-        ("pairs_test.csv", r"[^,\n]+$", "zebra", "sounding_classes has 'zebra'"),
+        ("pairs_test.csv", r"[^,\n]+$", "zebra", "names the class 'zebra'"),
         ("classes.csv", r"^\d+", "one", "index is 'one'"),
         ("pairs_test.csv", r"^test.*\n", "", "has no pair"),
     ],

@@ -10,11 +10,11 @@ import pytest
 
 from avscli.checkpoints import load_network
 from avscli.config import DEFAULT_WEIGHTS
+from avscli.datasets.kinds.scenes import window_track
+from avscli.datasets.labelled import LabelledClip
 from avscli.datasets.scenes import TEST_SEEDS, SceneFrame, sample_scene_couple
 from avscli.devices import Runtime, start
-from avscli.evaluation import LabelledFrame
-from avscli.evaluation.frames import around_the_frame
-from avscli.evaluation.scoring import judge
+from avscli.evaluation.network.judging import judge
 
 pytestmark = [pytest.mark.weights, pytest.mark.slow]
 
@@ -42,10 +42,17 @@ def cases() -> list[Case]:
 
 
 def mask_of(runtime: Runtime, frame: SceneFrame) -> np.ndarray:
-    labelled = LabelledFrame(
-        frame.image, around_the_frame(frame.window), frame.mask.astype(np.uint8), "scene"
+    """Return what the network alone marks: the silence gate is not what is tested here."""
+    known = np.ones(1, np.bool_)
+    clip = LabelledClip(
+        clip_id="scene",
+        pictures=frame.image[None],
+        sound=window_track(frame.window),
+        targets=frame.mask[None].astype(np.uint8),
+        labelled=known,
+        valid=known,
     )
-    return judge(runtime, labelled).mask
+    return judge(runtime, clip).by_the_network_alone().labels[0] > 0
 
 
 def only_heard(frame: SceneFrame) -> int | None:

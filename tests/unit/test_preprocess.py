@@ -15,6 +15,7 @@ from avscli.datatypes import (
     Clip,
     FrameStamp,
     NetworkSpec,
+    PatchTrack,
 )
 from avscli.preprocess import normalised, prepare
 
@@ -123,9 +124,27 @@ def test_a_batch_is_its_clips_one_by_one() -> None:
         np.testing.assert_array_equal(together.levels_dbfs[index], alone.levels_dbfs[0])
 
 
-def test_a_clip_of_padding_only_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least one valid step"):
-        prepare([make_clip(num_valid=0)], SPEC)
+@pytest.mark.parametrize("spec", [SPEC, ZEROS], ids=["repeat_last", "zeros_with_flag"])
+def test_a_clip_of_padding_only_is_zeros(spec: NetworkSpec) -> None:
+    batch = prepare([make_clip(num_valid=0), make_clip()], spec)
+    assert not batch.inputs.frames[0].any()
+    assert not batch.inputs.log_mel[0].any()
+    assert (batch.levels_dbfs[0] == -np.inf).all()
+    torch.testing.assert_close(batch.inputs.frames[1:], prepare([make_clip()], spec).inputs.frames)
+
+
+def test_stored_patches_are_heard_as_they_are_and_the_last_one_beyond_the_end() -> None:
+    log_mel = np.random.default_rng(0).standard_normal((4, 1, 96, 64)).astype(np.float32)
+    track = PatchTrack(log_mel, np.array([-10.0, -20.0, np.nan, -np.inf]))
+    clip = dataclasses.replace(make_clip(), audio=track)
+    stamps = [FrameStamp(k, k, float(k)) for k in range(4)]
+    clip = dataclasses.replace(clip, analysed=tuple(map(AnalysedFrame, stamps, range(4))))
+    spec = dataclasses.replace(SPEC, sound_offsets_seconds=(-1.0, 2.0))
+    batch = prepare([clip], spec)
+    np.testing.assert_array_equal(batch.levels_dbfs[0], track.levels_dbfs)
+    for step in range(4):
+        heard = [log_mel[at, 0] for at in (step, max(step - 1, 0), min(step + 2, 3))]
+        np.testing.assert_array_equal(batch.inputs.log_mel[0, step].numpy(), heard)
 
 
 @pytest.mark.parametrize("seconds", [0.0, float("nan"), float("inf"), 61.0])

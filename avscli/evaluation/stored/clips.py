@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from avscli.datatypes import VOID
 from avscli.errors import DataError
-from avscli.evaluation.clips import VOID
 from avscli.masks import decode_mask
 
 if TYPE_CHECKING:

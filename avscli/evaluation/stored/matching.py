@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from avscli.datatypes import VOID
 from avscli.errors import DataError
-from avscli.evaluation.clips import VOID, JudgedClip, clip_of_masks
+from avscli.evaluation.clips import JudgedClip, clip_of_masks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 import torch
 
-from avscli.audio.log_mel import window_log_mel
-from avscli.audio.windows import centred_windows
-from avscli.datasets.labelled import VOID, LabelledClip
-from avscli.datasets.scenes import make_scene
-from avscli.datatypes import SAMPLE_RATE_HZ, AudioTrack, NetworkInput
+from avscli.datatypes import VOID
 from avscli.errors import UsageError
-from avscli.evaluation.network_way import clip_input
+from avscli.evaluation.network.judging import prepare_labelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,8 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from avscli.datasets.avsbench import AvsBench, ClipFiles
-    from avscli.datatypes import NetworkSpec
+    from avscli.datasets.labelled import LabelledClip
+    from avscli.datatypes import NetworkInput, NetworkSpec
     from avscli.training.clips.recipe import ClipRecipe
     from avscli.training.processes import Processes
 
@@ -44,73 +38,6 @@ class ClipSource(Protocol):
     def read(self, index: int) -> LabelledClip:
         """Return one clip, the same each time."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class AvsBenchClips:
-    """The clips of one split of AVSBench.
-
-    Attributes:
-        data: an opened copy.
-        files: of the split.
-    """
-
-    data: AvsBench
-    files: Sequence[ClipFiles]
-
-    @property
-    def kind(self) -> str:
-        """The data's own."""
-        return self.data.kind
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def read(self, index: int) -> LabelledClip:
-        """Read one clip.
-
-        Raises:
-            DataError: naming the file that is not as its format says.
-        """
-        return self.data.read(self.files[index])
-
-
-@dataclass(frozen=True, slots=True)
-class SceneClips:
-    """Generated scenes, one frame a second, every step labelled.
-
-    Attributes:
-        seeds: one scene each.
-        num_steps: frames of a scene.
-        size_hw: of its frames.
-    """
-
-    seeds: range
-    num_steps: int
-    size_hw: tuple[int, int]
-    kind: str = "scenes"
-
-    def __len__(self) -> int:
-        return len(self.seeds)
-
-    def read(self, index: int) -> LabelledClip:
-        """Draw one scene; the sound of a step is centred on its frame."""
-        scene = make_scene(
-            self.seeds[index], num_frames=self.num_steps, fps=Fraction(1), size_hw=self.size_hw
-        )
-        track = AudioTrack(scene.waveform, SAMPLE_RATE_HZ, 0.0)
-        windows = centred_windows(track, np.arange(self.num_steps, dtype=np.float64))
-        known = np.ones(self.num_steps, np.bool_)
-        return LabelledClip(
-            clip_id=f"scene-{self.seeds[index]}",
-            pictures=scene.frames,
-            log_mel=window_log_mel(windows).numpy(),
-            waveform=scene.waveform,
-            targets=scene.masks.astype(np.uint8),
-            labelled=known,
-            valid=known,
-            category=None,
-        )
 
 
 class ClipBatch(NamedTuple):
@@ -244,22 +171,17 @@ def batch_of(clips: Sequence[LabelledClip], spec: NetworkSpec) -> ClipBatch:
     A clip longer than the network's becomes several. For a binary network, every class of a
     label map counts as sounding.
     """
-    inputs = [clip_input(clip, spec) for clip in clips]
     T = spec.clip_length
     targets, labelled = [], []
-    for clip, of_clip in zip(clips, inputs, strict=True):
-        padded = clip.padded_to(T * len(of_clip.valid))
+    for clip in clips:
+        padded = clip.padded_to(T * -(-len(clip.valid) // T))
         resized = _resized(padded.targets, spec.frame_size_hw)
         if spec.num_classes == 1:
             resized = np.where(resized == VOID, resized, resized > 0).astype(np.uint8)
         targets.append(torch.from_numpy(resized).reshape(-1, T, *spec.frame_size_hw))
         labelled.append(torch.from_numpy(padded.labelled.copy()).reshape(-1, T))
-    stacked = NetworkInput(
-        torch.cat([i.frames for i in inputs]),
-        torch.cat([i.log_mel for i in inputs]),
-        torch.cat([i.valid for i in inputs]),
-    )
-    return ClipBatch(stacked, torch.cat(targets), torch.cat(labelled))
+    inputs = prepare_labelled(clips, spec).inputs
+    return ClipBatch(inputs, torch.cat(targets), torch.cat(labelled))
 
 
 def _resized(targets: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uint8]:

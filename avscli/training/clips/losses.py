@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from avscli.datasets.labelled import VOID
+from avscli.datatypes import VOID
 from avscli.networks.pcmanet.modules import resize
 from avscli.training.losses import stage_loss
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from avscli.datasets.avsbench import AVSBENCH_KINDS
+from avscli.datasets.registry import kinds_for
 from avscli.devices import choose_device
 from avscli.errors import DataError, OutputError
 from avscli.training.clips.sources import open_sources
@@ -92,9 +92,8 @@ def _check_once(run: ClipRun, device: str, processes: Processes) -> None:
     if processes.is_first:
         try:
             for root in run.data:
-                for kind in AVSBENCH_KINDS:
-                    if kind == root.kind:
-                        require_checked(kind, root.root, quiet=run.quiet)
+                if root.kind in kinds_for("check"):
+                    require_checked(root.kind, root.root, quiet=run.quiet)
         except DataError as err:
             refusal = err
     refused = processes.sum(torch.tensor([float(refusal is not None)], device=device))

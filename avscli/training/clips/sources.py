@@ -6,19 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avscli.datasets.avsbench import AVSBENCH_KINDS, AvsBench
+from avscli.config import DataSelection
+from avscli.datasets.kinds.scenes import SceneClips
+from avscli.datasets.registry import kind_of, kinds_for
 from avscli.datasets.scenes import TRAIN_SEEDS, VALIDATION_SEEDS
 from avscli.errors import UsageError
-from avscli.training.clips.data import AvsBenchClips, ClipSource, SceneClips
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from avscli.datatypes import NetworkSpec
+    from avscli.training.clips.data import ClipSource
 
 AVSMIX = "avsmix"  # of single pictures: couples train on it, clips do not
 SCENES = "scenes"
-CLIP_KINDS = (*AVSBENCH_KINDS, SCENES)
+CLIP_KINDS = tuple(kind for kind in kinds_for("train") if kind != AVSMIX)
 _SCENES_PER_VALIDATION_SCENE = 10
 
 
@@ -105,9 +107,11 @@ def open_sources(roots: Sequence[DataRoot], spec: NetworkSpec) -> ClipSources:
 def _opened(root: DataRoot, spec: NetworkSpec) -> tuple[ClipSource, ClipSource]:
     if root.kind == SCENES:
         return _scenes(root, spec)
-    kind = next(kind for kind in AVSBENCH_KINDS if kind == root.kind)
-    data = AvsBench.open(kind, root.root)
-    return AvsBenchClips(data, data.files("train")), AvsBenchClips(data, data.files("val"))
+    module = kind_of(root.kind, "train")
+    return (
+        module.open_set(DataSelection(root.kind, root.root, "train")),
+        module.open_set(DataSelection(root.kind, root.root, "val")),
+    )
 
 
 def _scenes(root: DataRoot, spec: NetworkSpec) -> tuple[ClipSource, ClipSource]:

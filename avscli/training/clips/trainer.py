@@ -19,11 +19,12 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from avscli.checkpoints import save_checkpoint
+from avscli.datasets.kinds.scenes import SceneClips
 from avscli.datasets.scenes import TEST_SEEDS
 from avscli.errors import DeviceError, UsageError
 from avscli.media.prefetch import prefetch
 from avscli.networks.registry import build_network
-from avscli.training.clips.data import ClipBatches, SceneClips, batch_of
+from avscli.training.clips.data import ClipBatches, batch_of
 from avscli.training.clips.losses import stage_totals
 from avscli.training.clips.validation import OverlapSums
 from avscli.training.state import MetricsLog, load_state, save_state

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from avscli.datasets.labelled import VOID
+from avscli.datatypes import VOID
 from avscli.networks.pcmanet.modules import resize
 
 if TYPE_CHECKING:

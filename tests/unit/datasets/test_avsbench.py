@@ -1,4 +1,5 @@
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -6,9 +7,18 @@ import pytest
 import torch
 
 from avscli.audio.log_mel import log_mel_patches
+from avscli.audio.loudness import level_dbfs
+from avscli.config import DataSelection, EvalSplit
 from avscli.datasets.avsbench import AVSS_CLASSES, AvsBench
+from avscli.datasets.kinds.avsbench import open_set
+from avscli.datasets.labelled import LabelledClip
 from avscli.errors import DataError
 from tests.avsbench_copies import label_map, scene_of, write_avss, write_ms3, write_s4
+
+
+def clips_of(kind: str, root: Path, split: EvalSplit) -> Iterator[LabelledClip]:
+    clips = open_set(DataSelection(kind, root, split))
+    return (clips.read(index) for index in range(len(clips)))
 
 
 @pytest.fixture(scope="module")
@@ -35,31 +45,33 @@ def test_a_clip_of_s4_is_the_scene_it_was_written_from(s4: Path) -> None:
     assert clip.labelled.all()
     assert clip.valid.all()
     assert clip.category == "bell"
-    assert clip.waveform is not None
-    np.testing.assert_allclose(clip.waveform, scene.waveform, atol=2 / 32768)
-    np.testing.assert_array_equal(clip.log_mel, log_mel_patches(clip.waveform)[:5].numpy())
+    stored = (scene.waveform * 32767).round() / 32767
+    expected = log_mel_patches(stored.astype(np.float32))[:5].numpy()
+    np.testing.assert_allclose(clip.sound.log_mel, expected, atol=0.05)
+    windows = np.stack([scene.waveform[k * 15_360 :][:15_600] for k in range(5)])
+    np.testing.assert_allclose(clip.sound.levels_dbfs, level_dbfs(windows), atol=0.1)
 
 
 def test_only_the_first_step_of_a_training_clip_of_s4_is_labelled(s4: Path) -> None:
-    clip = next(AvsBench.open("avsbench-s4", s4).clips("train"))
+    clip = next(clips_of("avsbench-s4", s4, "train"))
     assert clip.labelled.tolist() == [True, False, False, False, False]
     np.testing.assert_array_equal(clip.targets[0], scene_of(0, 5).masks[0])
     assert (clip.targets[1:] == 255).all()
 
 
 def test_a_clip_of_ms3_has_five_labels_and_the_stored_log_mel(ms3: Path) -> None:
-    clip = next(AvsBench.open("avsbench-ms3", ms3).clips("train"))
+    clip = next(clips_of("avsbench-ms3", ms3, "train"))
     scene = scene_of(100, 5)
     assert clip.labelled.all()
     np.testing.assert_array_equal(clip.targets, scene.masks.astype(np.uint8))
-    np.testing.assert_array_equal(clip.log_mel, log_mel_patches(scene.waveform)[:5].numpy())
-    assert clip.waveform is None
+    np.testing.assert_array_equal(clip.sound.log_mel, log_mel_patches(scene.waveform)[:5].numpy())
+    assert np.isnan(clip.sound.levels_dbfs).all()
 
 
 @pytest.mark.parametrize("labels", ["labels_rgb", "labels_semantic"])
 def test_avss_reads_colours_and_indices_as_the_same_classes(tmp_path: Path, labels: str) -> None:
     data = AvsBench.open("avsbench-avss", write_avss(tmp_path, labels=labels))  # type: ignore[arg-type]
-    clips = list(data.clips("val"))
+    clips = [data.read(files) for files in data.files("val")]
     assert [len(clip.valid) for clip in clips] == [5, 5, 10]
     scene = scene_of(202, 10, (48, 80))
     expected = np.stack([label_map(scene, k) for k in range(10)])
@@ -76,10 +88,11 @@ def test_training_clips_of_v1s_are_labelled_in_their_first_step_only(avss: Path)
 
 
 def test_padding_adds_black_silent_unlabelled_steps(avss: Path) -> None:
-    clip = next(AvsBench.open("avsbench-avss", avss).clips("val")).padded_to(10)
+    data = AvsBench.open("avsbench-avss", avss)
+    clip = data.read(data.files("val")[0]).padded_to(10)
     assert clip.valid.tolist() == clip.labelled.tolist() == [True] * 5 + [False] * 5
     assert not clip.pictures[5:].any()
-    assert not clip.log_mel[5:].any()
+    assert len(clip.sound.log_mel) == 5
     assert (clip.targets[5:] == 255).all()
 
 
@@ -87,14 +100,14 @@ def test_the_folder_above_a_copy_will_do(tmp_path: Path) -> None:
     write_s4(tmp_path / "avsbench_data" / "Single-source", clips={"train": 1})
     data = AvsBench.open("avsbench-s4", tmp_path)
     assert data.root == tmp_path / "avsbench_data" / "Single-source"
-    assert next(data.clips("train")).labelled[0]
+    assert data.read(data.files("train")[0]).labelled[0]
 
 
 def test_ms3_without_mp4_in_its_names_is_read(tmp_path: Path) -> None:
     write_ms3(tmp_path, clips={"train": 1})
     for path in list(tmp_path.rglob("*.mp4_*.png")):
         path.rename(path.with_name(path.name.replace(".mp4", "")))
-    assert next(AvsBench.open("avsbench-ms3", tmp_path).clips("train")).labelled.all()
+    assert next(clips_of("avsbench-ms3", tmp_path, "train")).labelled.all()
 
 
 def test_short_sound_repeats_its_last_patch_and_avss_has_zeros(tmp_path: Path) -> None:
@@ -104,11 +117,13 @@ def test_short_sound_repeats_its_last_patch_and_avss_has_zeros(tmp_path: Path) -
     write_avss(tmp_path / "avss", clips={"train": 1})
     for path in tmp_path.rglob("*.wav"):
         write_sound(path, np.sin(np.arange(3 * 16_000)))
-    s4 = next(AvsBench.open("avsbench-s4", tmp_path / "s4").clips("train")).log_mel
+    s4 = next(clips_of("avsbench-s4", tmp_path / "s4", "train")).sound.log_mel
     np.testing.assert_array_equal(s4[3:], s4[[2, 2]])
-    avss = next(AvsBench.open("avsbench-avss", tmp_path / "avss").clips("train")).log_mel
-    assert avss[2].any()
-    assert not avss[3:].any()
+    avss = next(clips_of("avsbench-avss", tmp_path / "avss", "train")).sound
+    assert avss.log_mel[2].any()
+    assert not avss.log_mel[3:].any()
+    assert np.isfinite(avss.levels_dbfs[:3]).all()
+    assert (avss.levels_dbfs[3:] == -np.inf).all()
 
 
 def test_masks_are_cut_at_half_and_not_dithered(tmp_path: Path) -> None:
@@ -119,7 +134,7 @@ def test_masks_are_cut_at_half_and_not_dithered(tmp_path: Path) -> None:
     grey[:8] = 135
     path = next(tmp_path.rglob("gt_masks/**/*_1.png"))
     write_picture(path, grey)
-    target = next(AvsBench.open("avsbench-s4", tmp_path).clips("train")).targets[0]
+    target = next(clips_of("avsbench-s4", tmp_path, "train")).targets[0]
     assert target[:8].all()
     assert not target[8:].any()
 
@@ -165,7 +180,7 @@ def test_a_log_mel_that_is_none_is_refused_without_running_it(
     path = next(tmp_path.rglob("*.pkl"))
     path.write_bytes(pickle.dumps(value))
     with pytest.raises(DataError, match=told) as caught:
-        list(AvsBench.open("avsbench-ms3", tmp_path).clips("train"))
+        list(clips_of("avsbench-ms3", tmp_path, "train"))
     assert str(path) in str(caught.value)
 
 
@@ -175,5 +190,5 @@ def test_log_mels_of_torch_save_are_read_too(tmp_path: Path, new_form: bool) -> 
     patches = torch.randn(5, 1, 96, 64)
     path = next(tmp_path.rglob("*.pkl"))
     torch.save(patches, path, _use_new_zipfile_serialization=new_form)
-    clip = next(AvsBench.open("avsbench-ms3", tmp_path).clips("train"))
-    np.testing.assert_array_equal(clip.log_mel, patches.numpy())
+    clip = next(clips_of("avsbench-ms3", tmp_path, "train"))
+    np.testing.assert_array_equal(clip.sound.log_mel, patches.numpy())

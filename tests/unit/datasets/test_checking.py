@@ -51,18 +51,18 @@ def _colour(path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "file", "breaks", "told"),
     [
-        ("avsbench-s4", "visual_frames/**/*_val_3.png", Path.unlink, "no picture"),
+        ("avsbench-s4", "visual_frames/**/*_val_3.png", Path.unlink, "is missing"),
         ("avsbench-s4", "visual_frames/**/*_val_3.png", _halve, "damaged"),
         ("avsbench-s4", "visual_frames/**/*_val_3.png", _shrink, "16×64, expected 64×64"),
-        ("avsbench-s4", "gt_masks/**/*_train_1.png", Path.unlink, "no mask"),
+        ("avsbench-s4", "gt_masks/**/*_train_1.png", Path.unlink, "is missing"),
         ("avsbench-s4", "gt_masks/**/*_test_5.png", _halve, "damaged"),
         ("avsbench-s4", "gt_masks/**/*_test_5.png", _shrink, "16×64, expected 64×64"),
-        ("avsbench-s4", "**/*_train.wav", Path.unlink, "no sound"),
+        ("avsbench-s4", "**/*_train.wav", Path.unlink, "is missing"),
         ("avsbench-s4", "**/*_train.wav", _mute, "shorter than one patch"),
-        ("avsbench-ms3", "visual_frames/**/*_train.mp4_2.png", Path.unlink, "no picture"),
+        ("avsbench-ms3", "visual_frames/**/*_train.mp4_2.png", Path.unlink, "is missing"),
         ("avsbench-ms3", "**/*_val.pkl", _halve, "cannot be read safely"),
-        ("avsbench-avss", "v2/*_train/frames/9.jpg", Path.unlink, "no picture"),
-        ("avsbench-avss", "v1m/*_val/labels_rgb/4.png", Path.unlink, "no label map"),
+        ("avsbench-avss", "v2/*_train/frames/9.jpg", Path.unlink, "is missing"),
+        ("avsbench-avss", "v1m/*_val/labels_rgb/4.png", Path.unlink, "is missing"),
         (
             "avsbench-avss",
             "v2/*_val/labels_rgb/4.png",
@@ -91,7 +91,7 @@ def test_a_picture_too_many_is_named(tmp_path: Path) -> None:
     write_picture(strange, np.zeros((48, 80, 3), np.uint8))
     found = check_data("avsbench-avss", root, splits=("val",))
     assert [(p.file, p.message) for p in found.problems] == [
-        (strange, f"one picture too many: {strange}")
+        (strange, f"clip {strange.parent.parent.name}: {strange} is an extra frame")
     ]
 
 
@@ -101,7 +101,7 @@ def test_a_missing_folder_of_pictures_is_one_problem(tmp_path: Path) -> None:
     folder.rename(root / "elsewhere")
     found = check_data("avsbench-ms3", root, splits=("val",))
     assert len(found.problems) == 1
-    assert "no folder of pictures" in found.problems[0].message
+    assert "there is no folder of pictures" in found.problems[0].message
 
 
 def test_every_problem_of_a_copy_is_told(tmp_path: Path) -> None:
@@ -129,12 +129,12 @@ def _index(path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "breaks", "told"),
     [
-        ("images/3.png", Path.unlink, "no picture"),
+        ("images/3.png", Path.unlink, "is missing"),
         ("images/3.png", _halve, "damaged"),
         ("masks/3.png", _shrink, "16×64, expected 60×80"),
         ("masks/3.png", _index, "holds 77, which classes.csv does not name"),
-        ("audio/bell.wav", Path.unlink, "no sound"),
-        ("audio/bell.wav", lambda path: path.write_bytes(b"RIFF"), "damaged sound"),
+        ("audio/bell.wav", Path.unlink, "is missing"),
+        ("audio/bell.wav", lambda path: path.write_bytes(b"RIFF"), "is damaged or of another kind"),
     ],
 )
 def test_one_broken_file_of_avsmix_is_named(
@@ -155,9 +155,13 @@ def test_a_pair_of_avsmix_is_told_by_its_file_and_class(tmp_path: Path) -> None:
     (root / "pairs_test.csv").write_text("\n".join([header, first, *rest]))
     found = check_data("avsmix", root, splits=("test",))
     picture, mask = root / "images" / "0.png", root / "masks" / "none.png"
+    table = root / "pairs_test.csv"
     assert [(p.file, p.message) for p in found.problems] == [
-        (picture, f"{picture}: its row names the class 'zebra', classes.csv does not"),
-        (mask, f"pair test00000: {mask} is missing"),
+        (
+            picture,
+            f"{table}, pair test00000: its row names the class 'zebra', classes.csv does not",
+        ),
+        (mask, f"{table}, pair test00000: {mask} is missing"),
     ]
 
 

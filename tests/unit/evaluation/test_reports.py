@@ -7,12 +7,12 @@ import re
 import numpy as np
 import pytest
 
-from avscli.config import EvalDataOptions, EvalOptions
+from avscli.config import DataSelection, EvalOptions
 from avscli.errors import DataError, OutputError, QualityGateError, UsageError
 from avscli.evaluation.clips import clip_of_masks
-from avscli.evaluation.compare import compare
-from avscli.evaluation.gallery import NUM_WORST, Gallery
-from avscli.evaluation.report import refuse_existing, require_gates, write_report
+from avscli.evaluation.report.compare import compare
+from avscli.evaluation.report.gallery import NUM_WORST, Gallery
+from avscli.evaluation.report.report_files import refuse_existing, require_gates, write_report
 from avscli.evaluation.run import evaluate_masks
 from tests.miniatures import write_picture
 
@@ -207,7 +207,7 @@ def test_options_out_of_range_are_refused(options):
 
 def test_pairs_belong_to_avsmix(tmp_path):
     with pytest.raises(UsageError, match="--pairs"):
-        EvalDataOptions("scenes", pairs=tmp_path)
+        DataSelection("scenes", pairs=tmp_path)
 
 
 def test_the_semantic_protocol_needs_classes(tmp_path):

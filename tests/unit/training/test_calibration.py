@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from avscli.datasets.kinds.scenes import SceneFrames
+from avscli.datasets.labelled import LabelledClip
 from avscli.datasets.scenes import VALIDATION_SEEDS
 from avscli.devices import start
-from avscli.evaluation import scene_frames
-from avscli.evaluation.scoring import prepare_frames
+from avscli.evaluation.network.judging import prepare_labelled
 from avscli.masks import MaskRule
 from avscli.training.calibration import (
     EMPTY_WANTED,
@@ -27,6 +28,11 @@ from tests.networks_for_tests import TINY_SPEC, make_network
 NAMING_SPEC = dataclasses.replace(
     TINY_SPEC, clip_length=1, architecture={**TINY_SPEC.architecture, "source_classes": "dog,cat"}
 )
+
+
+def scene_frames(count: int) -> list[LabelledClip]:
+    scenes = SceneFrames(VALIDATION_SEEDS[:count], "val", (64, 64))
+    return [scenes.read(index) for index in range(count)]
 
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5])
@@ -115,10 +121,10 @@ def test_what_is_usual_is_learned_over_all_windows_that_are_heard():
     spec = dataclasses.replace(NAMING_SPEC, sound_offsets_seconds=(-0.25, 0.25))
     network = make_network(spec)
     runtime = start(network, "cpu", precision="fp32", warn=pytest.fail)
-    frames = list(scene_frames(3, (64, 64), seeds=VALIDATION_SEEDS))
+    frames = list(scene_frames(3))
     calibrate(runtime, frames)
     with torch.inference_mode():
-        patches = prepare_frames(frames, spec).log_mel.flatten(0, 2)[:, None]
+        patches = prepare_labelled(frames, spec).inputs.log_mel.flatten(0, 2)[:, None]
         hidden = network.agreement.sound.hidden(network.audio_encoder(patches))
     assert len(hidden) == 3 * 3 * NAMING_SPEC.clip_length
     torch.testing.assert_close(network.agreement.sound.usual, hidden.mean(dim=0))
@@ -128,12 +134,12 @@ def test_a_sound_side_that_is_too_careful_is_shifted_up():
     network = make_network(NAMING_SPEC)
     runtime = start(network, "cpu", precision="fp32", warn=pytest.fail)
     trained = network.agreement.sound.names.bias.detach().clone()
-    found = calibrate(runtime, scene_frames(2, (64, 64), seeds=VALIDATION_SEEDS))
+    found = calibrate(runtime, scene_frames(2))
     assert found.sound_shift in SOUND_SHIFTS
     shifted = network.agreement.sound.names.bias.detach()
     torch.testing.assert_close(shifted, trained + found.sound_shift)
-    again = [gather(runtime, f) for f in scene_frames(2, (64, 64), seeds=VALIDATION_SEEDS)]
+    again = [gather(runtime, f) for f in scene_frames(2)]
     shifted = max(merit(again, MaskRule(0.0, cutoff)) for cutoff in REGION_LOGITS)
     network.agreement.sound.names.bias.data = trained
-    plain = [gather(runtime, f) for f in scene_frames(2, (64, 64), seeds=VALIDATION_SEEDS)]
+    plain = [gather(runtime, f) for f in scene_frames(2)]
     assert shifted >= max(merit(plain, MaskRule(0.0, cutoff)) for cutoff in REGION_LOGITS)

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from avscli.datasets.kinds.scenes import SceneClips
 from avscli.datasets.labelled import LabelledClip
 from avscli.datasets.scenes import TRAIN_SEEDS, make_scene
-from avscli.datatypes import NetworkSpec
+from avscli.datatypes import AudioTrack, NetworkSpec, PatchTrack
 from avscli.errors import UsageError
 from avscli.training.clips.data import (
     ClipBatches,
-    SceneClips,
     batch_of,
     centre_crop,
     epoch_order,
@@ -38,12 +38,12 @@ def clip(T: int = 5, size_hw: tuple[int, int] = (32, 32), seed: int = 0) -> Labe
     return LabelledClip(
         clip_id=str(seed),
         pictures=rng.integers(0, 256, (T, *size_hw, 3), np.uint8),
-        log_mel=rng.standard_normal((T, 1, 96, 64)).astype(np.float32),
-        waveform=None,
+        sound=PatchTrack(
+            rng.standard_normal((T, 1, 96, 64)).astype(np.float32), np.full(T, np.nan)
+        ),
         targets=rng.integers(0, 71, (T, *size_hw)).astype(np.uint8),
         labelled=known,
         valid=known,
-        category=None,
     )
 
 
@@ -150,4 +150,5 @@ def test_scene_clips_are_the_scenes_one_frame_a_second() -> None:
     scene = make_scene(TRAIN_SEEDS[2], num_frames=5, fps=1, size_hw=(32, 32))  # type: ignore[arg-type]
     np.testing.assert_array_equal(drawn.pictures, scene.frames)
     np.testing.assert_array_equal(drawn.targets, scene.masks)
-    assert drawn.log_mel.shape == (5, 1, 96, 64)
+    assert isinstance(drawn.sound, AudioTrack)
+    np.testing.assert_array_equal(drawn.sound.samples, scene.waveform)

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from avscli.checkpoints import load_network, read_info
+from avscli.datasets.kinds.scenes import SceneClips
 from avscli.datasets.labelled import LabelledClip
 from avscli.datasets.scenes import TRAIN_SEEDS, VALIDATION_SEEDS
 from avscli.errors import UsageError
-from avscli.training.clips.data import SceneClips
 from avscli.training.clips.recipe import ClipRecipe
 from avscli.training.clips.sources import ClipSources
 from avscli.training.clips.trainer import ClipTrainer

@@ -9,14 +9,14 @@ import base64
 from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
-from avscli.evaluation.table import rows_of
+from avscli.evaluation.report.table import rows_of
 from avscli.metrics.thresholds import THRESHOLDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from avscli.evaluation.gallery import WorstClip
-    from avscli.evaluation.report import EvaluationReport
+    from avscli.evaluation.report.gallery import WorstClip
+    from avscli.evaluation.report.report import EvaluationReport
 
 WIDTH, HEIGHT, MARGIN = 460, 300, 44
 _BAR = 22

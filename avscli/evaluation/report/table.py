@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from avscli.evaluation.protocols import Json
-    from avscli.evaluation.report import EvaluationReport
+    from avscli.evaluation.report.report import EvaluationReport
 
 COLUMNS = ("protocol", "score", "value", "95 % interval")
 _LABELS = {
@@ -100,7 +100,7 @@ def _changed(change: str, told: Json) -> Iterator[tuple[str, str, str, str]]:
 
 
 def compared_rows(told: Json) -> list[tuple[str, str, str, str, str]]:
-    """Return one row per score of `avscli.evaluation.compare.compare`."""
+    """Return one row per score of `avscli.evaluation.report.compare.compare`."""
     scores = told["scores"]
     assert isinstance(scores, dict)
     return [

@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, NamedTuple
 
 from avscli.errors import DataError
-from avscli.evaluation.report import SCHEMA
+from avscli.evaluation.report.report import SCHEMA
 from avscli.evaluation.rows import MEASURES, ROW_NAMES, ClipRow, measures_of, ratio
 from avscli.metrics.bootstrap import difference_interval
 

@@ -1,0 +1,1 @@
+"""What an evaluation tells: tables, eval.json, eval.csv, eval.html, comparisons, gates."""
