@@ -18,7 +18,7 @@ from avscli import __version__
 from avscli.checkpoints import load_network, read_golden
 from avscli.config import DEFAULT_WEIGHTS, SegmentOptions
 from avscli.devices import Runtime, choose_device, start
-from avscli.errors import UsageError, WeightsError
+from avscli.errors import MediaError, UsageError, WeightsError
 from avscli.masks import MaskRule
 from avscli.media.fallback import probed
 from avscli.media.prefetch import prefetch
@@ -107,7 +107,7 @@ def segment_file(
     ):
         run = ReportBuilder(
             replace(media, path=source),
-            sha256_of(source),
+            _sha256_of(source),
             runtime.network.checkpoint,
             options,
             runtime.warn,
@@ -182,6 +182,16 @@ def predict_frames(
     )
     with closing(steps):
         yield from finish(in_time_order(steps), size_hw, rule)
+
+
+def _sha256_of(source: Path) -> str:
+    try:
+        return sha256_of(source)
+    except OSError as err:
+        raise MediaError(
+            f"cannot read {source}: {err.strerror or err}",
+            hint="check the disk or the network it lies on, then run again",
+        ) from err
 
 
 def _warn_of_copy(media: MediaInfo, source: Path, warn: Callable[[str], None]) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 from avscli.datatypes import MediaInfo
-from avscli.errors import AvscliError, MediaError, UnknownContainerError
+from avscli.errors import AvscliError, MediaError, OutputError, UnknownContainerError
 from avscli.media.ffmpeg_jobs import remux
 from avscli.media.probe import probe
 
@@ -40,7 +40,7 @@ def probed(source: Path, *, audio_track: int = 0) -> Iterator[MediaInfo]:
     else:
         yield media
         return
-    with TemporaryDirectory(prefix="avs-") as folder:
+    with _temporary_folder() as folder:
         copy = Path(folder) / source.name
         try:
             remux(source, copy)
@@ -50,11 +50,22 @@ def probed(source: Path, *, audio_track: int = 0) -> Iterator[MediaInfo]:
             yield probe(copy, audio_track=audio_track)
 
 
+def _temporary_folder() -> TemporaryDirectory[str]:
+    try:
+        return TemporaryDirectory(prefix="avs-")
+    except OSError as err:
+        raise OutputError(
+            f"cannot make a temporary folder in {gettempdir()}: {err.strerror}",
+            hint="free some space there, or set TMPDIR to another folder",
+        ) from err
+
+
 @contextmanager
 def _errors_naming(source: Path, copy: Path) -> Iterator[None]:
     """Let errors about the copy speak of the source."""
     try:
         yield
     except AvscliError as err:
-        message = str(err).replace(str(copy), str(source))
-        raise type(err)(message, hint=err.hint) from err
+        # The same error, so that its cause stays: a full disk is a reason to try again.
+        err.args = (str(err).replace(str(copy), str(source)),)
+        raise

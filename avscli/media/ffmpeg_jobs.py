@@ -6,6 +6,8 @@ so nothing needs to be installed on the system.
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import wave
 from collections.abc import Iterable, Iterator
@@ -22,6 +24,7 @@ from numpy.typing import NDArray
 
 from avscli.errors import MediaError, OutputError
 
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_PICTURE: NDArray[np.uint8] = np.empty(0, np.uint8)
 
 
@@ -76,11 +79,11 @@ def mux(
             movflags="+faststart",
         )
         pictures = (frame.tobytes() for frame in chain([first], iterator))
-        complaint = _run(output, pictures)
+        complaint = _run(output, target, pictures)
         if complaint:
             raise OutputError(
                 f"cannot write {target}: {complaint}",
-                hint="check free space and permissions, or choose another output",
+                hint="check the folder and permissions, or choose another output",
             )
 
 
@@ -96,6 +99,7 @@ def remux(source: Path, target: Path) -> None:
 
     Raises:
         MediaError: the program cannot read the source either.
+        OutputError: the disk is full.
     """
     with _made_beside(target) as unfinished:
         # As in `open_input`: what the file refers to may not reach the network.
@@ -103,7 +107,7 @@ def remux(source: Path, target: Path) -> None:
         output = ffmpeg.output(
             given["v?"], given["a?"], str(unfinished), format="matroska", codec="copy"
         )
-        complaint = _run(output)
+        complaint = _run(output, target)
         if complaint:
             raise MediaError(
                 f"cannot read {source} with the ffmpeg program either: {complaint}",
@@ -125,7 +129,7 @@ def _made_beside(target: Path) -> Iterator[Path]:
         ) from err
 
 
-def _run(job: ffmpeg.nodes.OutputStream, chunks: Iterable[bytes] = ()) -> str:
+def _run(job: ffmpeg.nodes.OutputStream, target: Path, chunks: Iterable[bytes] = ()) -> str:
     """Run a composed command, feeding it `chunks`; return its complaint, empty on success."""
     quiet = job.global_args("-loglevel", "error", "-nostats")
     command = ffmpeg.compile(quiet, cmd=imageio_ffmpeg.get_ffmpeg_exe())
@@ -148,6 +152,12 @@ def _run(job: ffmpeg.nodes.OutputStream, chunks: Iterable[bytes] = ()) -> str:
                     process.stdin.close()
         complaints.seek(0)
         text = complaints.read().decode(errors="replace").strip()
+    # The program ends with its error code, negated, in the eight bits of an exit status.
+    if (code := 256 - status) in _FULL:
+        full = OSError(code, os.strerror(code))
+        raise OutputError(
+            f"cannot write {target}: {full.strerror}", hint="free some space, then run again"
+        ) from full
     return (text or f"exit status {status}").splitlines()[-1] if status else ""
 
 

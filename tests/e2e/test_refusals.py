@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import shutil
@@ -16,6 +17,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from avscli.batch.jobs import Job, run_job
+from avscli.config import SegmentOptions
+from avscli.pipeline import open_runtime
 from tests.builders import make_video, truncated_copy
 from tests.conftest import Avs
 from tests.e2e.results import read_run, require_refusal, require_whole
@@ -363,3 +367,27 @@ def test_a_slip_in_the_path_is_told_before_torch_loads(tmp_path: Path) -> None:
 def test_an_unknown_command_and_a_missing_source_are_refused(avs: Avs) -> None:
     assert "sgement" in require_refusal(avs("sgement"), 2)
     assert "source" in require_refusal(avs("segment"), 2)
+
+
+def test_a_disk_that_fails_while_the_source_is_hashed_is_no_internal_error(
+    avs: Avs, weights: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(path: Path) -> str:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("avscli.pipeline.sha256_of", fails)
+    outcome = avs("segment", clip, "-o", tmp_path / "out", "-w", weights)
+    assert f"cannot read {clip}: Input/output error" in require_refusal(outcome, 3)
+    runtime = open_runtime(str(weights), SegmentOptions(device="cpu"), pytest.fail)
+    job = Job(
+        key="a.mp4",
+        source=str(clip),
+        folder=str(tmp_path / "out"),
+        size_bytes=clip.stat().st_size,
+        seconds=1.0,
+        overwrite=False,
+        fingerprint={},
+        marked_source=str(clip),
+    )
+    result = run_job(job, runtime, SegmentOptions(device="cpu"), lambda _: None)
+    assert (result.status, result.can_pass) == ("failed", True)

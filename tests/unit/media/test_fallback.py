@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from avscli.errors import MediaError, NoAudioError, UnknownContainerError, UsageError
+from avscli.batch.jobs import failure
+from avscli.errors import (
+    AvscliError,
+    MediaError,
+    NoAudioError,
+    OutputError,
+    UnknownContainerError,
+    UsageError,
+)
 from avscli.media.containers import open_input
 from avscli.media.fallback import probed
 from avscli.media.sound import MonoSound
@@ -76,6 +87,45 @@ def test_errors_about_the_copy_name_the_source(tmp_path: Path, temporary: Path) 
     assert str(later.value) == f"{source} has no audio track"
     assert later.value.hint == "as a reader would"
     assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [MediaError, OutputError])
+def test_an_error_about_the_copy_keeps_its_cause(
+    tmp_path: Path, temporary: Path, error: type[AvscliError]
+) -> None:
+    source = make_imf(tmp_path / "imf")
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(error) as caught, probed(source) as media:
+        raise error(f"cannot write {media.path}") from full
+    assert str(caught.value) == f"cannot write {source}"
+    assert caught.value.__cause__ is full
+
+
+def test_a_disk_too_small_for_the_copy_is_called_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_imf(tmp_path / "imf", seconds=4)
+    small = tmp_path / "small"
+    small.mkdir()
+    if os.geteuid() != 0 or os.system(f"mount -t tmpfs -o size=64k tmpfs {small} 2>/dev/null"):
+        pytest.skip("needs the right to mount a small file system")
+    try:
+        monkeypatch.setattr(tempfile, "tempdir", str(small))
+        with pytest.raises(OutputError, match="No space left on device") as caught, probed(source):
+            pytest.fail("there is no room")
+    finally:
+        os.system(f"umount {small}")
+    assert failure(caught.value).can_pass
+
+
+def test_a_temporary_folder_that_cannot_be_made_is_no_internal_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_imf(tmp_path / "imf")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(OutputError, match="cannot make a temporary folder") as caught:
+        probed(source).__enter__()
+    assert "TMPDIR" in caught.value.hint
 
 
 def test_a_composition_does_not_reach_the_network(tmp_path: Path) -> None:
