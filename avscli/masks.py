@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from avscli.datatypes import NetworkSpec
 
 SizeHW = tuple[int, int]
@@ -339,14 +341,45 @@ def decode_mask(size_hw: SizeHW, counts: str) -> BoolMask:
         ValueError: the run lengths are malformed or do not add up to H·W. (pycocotools lets
             those that are too short pass, and warns on numpy 2.)
     """
-    runs = run_lengths(counts)
+    return decode_runs(size_hw, run_lengths(counts))
+
+
+def decode_runs(size_hw: SizeHW, runs: NDArray[np.int64]) -> BoolMask:
+    """Decode plain run lengths, as some programs write COCO masks.
+
+    Args:
+        size_hw: size of the mask.
+        runs: [n] int64, column by column, unmarked first, alternating.
+
+    Returns:
+        [H, W] bool.
+
+    Raises:
+        ValueError: a run is negative, or they do not add up to H·W.
+    """
     height, width = size_hw
-    if runs.min() < 0 or runs.sum() != height * width:
+    if runs.min(initial=0) < 0 or runs.sum() != height * width:
         raise ValueError(
             f"run lengths cover {runs.sum()} pixels, a {height}×{width} mask has {height * width}"
         )
     marked = np.arange(len(runs)) % 2 == 1
     return np.ascontiguousarray(np.repeat(marked, runs).reshape(width, height).T)
+
+
+def draw_polygons(size_hw: SizeHW, polygons: Sequence[Sequence[float]]) -> BoolMask:
+    """Fill polygons as COCO does; overlaps are marked once.
+
+    Args:
+        size_hw: size of the mask.
+        polygons: one or more lists x1, y1, x2, y2 … of at least three points, in pixels from the
+            frame's upper left corner. What lies outside is cut off.
+
+    Returns:
+        [H, W] bool.
+    """
+    height, width = size_hw
+    outlines = coco_mask.frPyObjects([list(outline) for outline in polygons], height, width)
+    return decode_mask(size_hw, coco_mask.merge(outlines)["counts"].decode("ascii"))
 
 
 def run_lengths(counts: str) -> NDArray[np.int64]:

@@ -171,7 +171,7 @@ def evaluate_masks(
     began = time.perf_counter()
     sums = _sums(options, options.num_classes, ())
     pairs = pair_clips(
-        open_masks(predicted, options.num_classes, options.predicted),
+        open_masks(predicted, options.num_classes, options.predicted, images_of=true),
         open_masks(true, options.num_classes, options.true),
     )
     check_pairs(pairs, options.tolerance_seconds)

@@ -189,7 +189,7 @@ def coco_file(path: Path, **changes: object) -> Path:
     annotation = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": segmentation}
     for field, value in changes.items():
         for part in (image, annotation, segmentation):
-            if field in part or (part is annotation and field == "score"):
+            if field in part or (part is annotation and field in ("score", "iscrowd")):
                 part[field] = value
     path.write_text(json.dumps({"images": [image], "annotations": [annotation]}))
     return path
@@ -200,10 +200,19 @@ def coco_file(path: Path, **changes: object) -> Path:
     [
         ("size", [1, 2, 3]),
         ("size", [-6, -8]),
-        ("size", ["6", "8"]),
+        ("size", ["six", "8"]),
         ("size", [8, 6]),
         ("counts", "zz"),
-        ("segmentation", [[1, 2, 3, 4, 5, 6]]),
+        ("segmentation", [[1, 2, 3, 4, 5]]),
+        ("segmentation", [[1, 2, 3, 4]]),
+        ("segmentation", [[1, 2, 3, 4, 5, float("nan")]]),
+        ("segmentation", [[1, 2, 30, 4, 5, 6]]),
+        ("segmentation", [[[1, 2], [3, 4], [5, 6]]]),
+        ("segmentation", []),
+        ("counts", [1, 2.5]),
+        ("counts", []),
+        ("counts", [48, -1, 1]),
+        ("iscrowd", 2),
         ("category_id", -1),
         ("category_id", None),
         ("score", "high"),
@@ -211,7 +220,7 @@ def coco_file(path: Path, **changes: object) -> Path:
         ("height", 0),
         ("width", 7.5),
         ("image_id", 9),
-        ("id", "first"),
+        ("id", ["first"]),
     ],
 )
 def test_a_coco_file_is_told_by_its_field(avs: Avs, tmp_path: Path, field: str, value: object):

@@ -1,7 +1,4 @@
-"""COCO files as stored masks: compressed run lengths, frames by video or by folder.
-
-Files come from anywhere, so every field is checked as it is read.
-"""
+"""COCO files as stored masks: frames by video or by folder, and YouTube-VIS, a list per thing."""
 
 from __future__ import annotations
 
@@ -9,156 +6,235 @@ import json
 import math
 from collections import defaultdict
 from functools import partial
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from avscli.errors import DataError
-from avscli.evaluation.stored.clips import RunLengths, StoredClip, StoredFrame, number_in, painted
+from avscli.evaluation.stored.clips import StoredClip, StoredFrame
+from avscli.evaluation.stored.coco_fields import (
+    Fields,
+    identity,
+    is_crowd,
+    objects,
+    score,
+    shape,
+    side,
+    whole,
+)
+from avscli.evaluation.stored.numbering import frame_name, frame_places
+from avscli.evaluation.stored.shapes import painted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from avscli.evaluation.stored.shapes import StoredMask
     from avscli.masks import SizeHW
 
-_Fields = dict[str, object]
-_LONGEST_SIDE = 1 << 15  # a mask of that size is a gibibyte
+Id = int | str
+
+
+class CocoReading(NamedTuple):
+    """How to read a file.
+
+    Attributes:
+        num_classes: of the labels, including the background; 2 takes every category as one.
+        crowds_marked: whether a crowd is a thing like others, else void.
+        scored: whether scores matter, as those of predictions do.
+        images_of: the file that names the images of a bare list of results.
+    """
+
+    num_classes: int
+    crowds_marked: bool = False
+    scored: bool = True
+    images_of: Path | None = None
 
 
 class _Marked(NamedTuple):
     """The masks of one image, and how sure each of them is."""
 
-    masks: list[RunLengths]
+    masks: list[StoredMask]
     scores: list[float]
 
 
-def coco_clips(path: Path, num_classes: int) -> list[StoredClip]:
+class _Image(NamedTuple):
+    """An image, its clip and what is marked in it."""
+
+    fields: Fields
+    where: str
+    stem: str
+    marked: _Marked
+
+
+def coco_clips(path: Path, reading: CocoReading) -> list[StoredClip]:
     """Return the clips of a COCO file: the videos it names, else the folders of its images.
 
     Args:
         path: the file.
-        num_classes: of the labels, including the background; 2 takes every category as one.
+        reading: how.
 
     Raises:
         DataError: unreadable, or naming the field that is not as the format says.
     """
-    data = _document(path)
-    videos = {
-        _whole(video, "id", f"{path}: video {k}"): str(video.get("file_name", video["id"]))
-        for k, video in enumerate(_list(path, data, "videos"))
-    }
-    annotations = _list(path, data, "annotations")
-    marked: dict[int, _Marked] = defaultdict(lambda: _Marked([], []))
-    for number, annotation in enumerate(annotations):
-        where = f"{path}: annotation {number}"
-        image_id = _whole(annotation, "image_id", where)
-        marked[image_id].masks.append(_mask(annotation, where))
-        marked[image_id].scores.append(_score(annotation, where))
-    has_scores = any("score" in annotation for annotation in annotations)
-    clips: dict[str, list[StoredFrame]] = defaultdict(list)
-    seen: set[int] = set()
-    for k, image in enumerate(_list(path, data, "images")):
-        image_id = _whole(image, "id", f"{path}: image {k}")
+    data = _document(path, reading)
+    annotations = objects(data, "annotations", str(path))
+    has_scores = reading.scored and any("score" in annotation for annotation in annotations)
+    videos = _videos(path, data)
+    marked = _marked(path, annotations, reading)
+    clips: dict[str, list[_Image]] = defaultdict(list)
+    seen: set[Id] = set()
+    for k, image in enumerate(objects(data, "images", str(path))):
+        image_id = identity(image, "id", f"{path}: image {k}")
         if image_id in seen:
             raise DataError(f"{path}: two images have the id {image_id}")
         seen.add(image_id)
-        clip_id = _clip_of(path, image, videos)
-        masks, scores = marked.get(image_id, _Marked([], []))
-        score = max(scores, default=0.0) if has_scores else None
-        clips[clip_id].append(_frame(path, image, masks, score, num_classes))
-    if unknown := marked.keys() - seen:
-        raise DataError(f"{path}: annotations name image_id {min(unknown)}, which it lacks")
+        clip_id, stem = _place(path, image, videos)
+        mine = marked.get(image_id, _Marked([], []))
+        clips[clip_id].append(_Image(image, f"{path} image {image_id}", stem, mine))
+    if unknown := [image_id for image_id in marked if image_id not in seen]:
+        raise DataError(f"{path}: annotations name image_id {unknown[0]}, which it lacks")
+    if len(clips) > 1 and not videos and all(len(images) == 1 for images in clips.values()):
+        alone = [images[0] for images in clips.values()]
+        if not any(frame_name(str(image.fields.get("file_name"))).folder for image in alone):
+            clips = defaultdict(list, {path.stem: alone})  # names that differ in more than numbers
     return [
-        StoredClip(clip_id, dense="videos" in data, frames=partial(list, found))
-        for clip_id, found in clips.items()
+        StoredClip(
+            clip_id,
+            dense="videos" in data,
+            frames=partial(_frames, images, has_scores, reading.num_classes),
+        )
+        for clip_id, images in clips.items()
     ]
 
 
-def _document(path: Path) -> _Fields:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as err:
-        raise DataError(f"cannot read {path}: {err}") from err
+def _document(path: Path, reading: CocoReading) -> Fields:
+    data = _json(path)
+    if isinstance(data, list):
+        images = None if reading.images_of is None else _json(reading.images_of)
+        if not isinstance(images, dict):
+            raise DataError(
+                f"{path} is a list of results, which does not name its images",
+                hint="give it as --pred beside the COCO file of the truth as --gt, or put the "
+                "list under 'annotations' beside 'images'",
+            )
+        data = {key: images[key] for key in ("images", "videos") if key in images}
+        data["annotations"] = results = _json(path)
+        if not isinstance(results, list) or not all(isinstance(r, dict) for r in results):
+            raise DataError(f"{path} is neither a COCO file nor a list of results")
+    if isinstance(data, dict) and "images" not in data and "videos" in data:
+        data = _as_images(path, data)
     if not isinstance(data, dict) or not {"images", "annotations"} <= data.keys():
-        raise DataError(
-            f"{path} is not a COCO file: it lacks 'images' or 'annotations'",
-            hint="a list of results alone does not name its images; put it under 'annotations'",
-        )
+        raise DataError(f"{path} is not a COCO file: it lacks 'images' or 'annotations'")
     return data
 
 
-def _list(path: Path, data: _Fields, name: str) -> list[_Fields]:
-    values = data.get(name, [])
-    if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
-        raise DataError(f"{path} is not a COCO file: {name!r} is not a list of objects")
-    return values
+def _json(path: Path) -> object:
+    try:
+        return json.loads(path.read_bytes())  # bytes, so that UTF-16 and byte order marks are read
+    except (OSError, ValueError, RecursionError) as err:
+        raise DataError(f"cannot read {path}: {err}") from err
 
 
-def _whole(values: _Fields, name: str, where: str, *, least: int = 0) -> int:
-    value = values.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise DataError(f"{where}: {name} is {value!r}, expected a whole number from {least} up")
-    return value
+def _as_images(path: Path, data: Fields) -> Fields:
+    """Return a YouTube-VIS file, whose annotations hold a list of masks per thing, as images."""
+    images: list[Fields] = []
+    lengths: dict[Id, int] = {}
+    for k, video in enumerate(objects(data, "videos", str(path))):
+        where = f"{path}: video {k}"
+        video_id, names = identity(video, "id", where), video.get("file_names")
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise DataError(f"{where}: file_names is no list of names, and there are no 'images'")
+        lengths[video_id] = len(names)
+        sizes = {name: video.get(name) for name in ("height", "width")}
+        images += [
+            {"id": f"{video_id}/{step}", "file_name": name, **sizes}
+            for step, name in enumerate(names)
+        ]
+    annotations: list[Fields] = []
+    for k, thing in enumerate(objects(data, "annotations", str(path))):
+        where = f"{path}: annotation {k}"
+        video_id, masks = identity(thing, "video_id", where), thing.get("segmentations")
+        if not isinstance(masks, list) or len(masks) != lengths.get(video_id):
+            raise DataError(f"{where}: segmentations are not one per file name of video {video_id}")
+        annotations += [
+            {**thing, "image_id": f"{video_id}/{step}", "segmentation": mask}
+            for step, mask in enumerate(masks)
+            if mask is not None  # out of sight
+        ]
+    return {"images": images, "annotations": annotations}
 
 
-def _side(values: _Fields, name: str, where: str) -> int:
-    value = _whole(values, name, where, least=1)
-    if value > _LONGEST_SIDE:
-        raise DataError(f"{where}: {name} is {value}, expected at most {_LONGEST_SIDE} pixels")
-    return value
-
-
-def _mask(annotation: _Fields, where: str) -> RunLengths:
-    """Return the run lengths of one annotation; crowds are void."""
-    segmentation = annotation.get("segmentation")
-    counts = segmentation.get("counts") if isinstance(segmentation, dict) else None
-    if not isinstance(segmentation, dict) or not isinstance(counts, str):
-        raise DataError(
-            f"{where}: segmentation is not compressed run lengths",
-            hint="convert polygons and plain lists with pycocotools.mask.frPyObjects",
+def _videos(path: Path, data: Fields) -> dict[Id, str]:
+    return {
+        identity(video, "id", f"{path}: video {k}"): str(
+            video.get("file_name") or video.get("name") or video["id"]
         )
-    size = segmentation.get("size")
-    if not isinstance(size, list) or len(size) != 2:
-        raise DataError(f"{where}: segmentation size is {size!r}, expected [height, width]")
-    label = _whole(annotation, "category_id", where)
-    height, width = (_side({"size": value}, "size", where) for value in size)
-    return RunLengths(None if annotation.get("iscrowd") else label, (height, width), counts)
+        for k, video in enumerate(objects(data, "videos", str(path)))
+    }
 
 
-def _score(annotation: _Fields, where: str) -> float:
-    score = annotation.get("score", 1.0)
-    if not isinstance(score, int | float) or not 0.0 <= score <= 1.0:
-        raise DataError(f"{where}: score is {score!r}, expected 0 … 1")
-    return float(score)
+def _marked(path: Path, annotations: Sequence[Fields], reading: CocoReading) -> dict[Id, _Marked]:
+    marked: dict[Id, _Marked] = defaultdict(lambda: _Marked([], []))
+    for number, annotation in enumerate(annotations):
+        where = f"{path}: annotation {number}"
+        image_id = identity(annotation, "image_id", where)
+        label = whole(annotation, "category_id", where)
+        void = is_crowd(annotation, where) and not reading.crowds_marked
+        mask = shape(annotation, annotation.get("segmentation"), None if void else label, where)
+        marked[image_id].masks.append(mask)
+        marked[image_id].scores.append(score(annotation, where) if reading.scored else 1.0)
+    return marked
 
 
-def _clip_of(path: Path, image: _Fields, videos: Mapping[int, str]) -> str:
-    """Return the video's name, else the image's folder, else its own name without the number."""
+def _place(path: Path, image: Fields, videos: Mapping[Id, str]) -> tuple[str, str]:
+    """Return clip and stem: the video, else the folder, else the name without the number."""
+    folder, stem = frame_name(str(image.get("file_name", "")))
     video_id = image.get("video_id")
-    if isinstance(video_id, int) and video_id in videos:
-        return videos[video_id]
-    file = PurePosixPath(str(image.get("file_name", "")))
-    if file.parent.name:
-        return file.parent.as_posix()
-    return file.stem.rstrip("0123456789").rstrip("_-. ") or path.stem
+    if isinstance(video_id, int | str) and video_id in videos:
+        return videos[video_id], stem
+    return folder or stem.rstrip("0123456789").rstrip("_-. ") or path.stem, stem
 
 
-def _frame(
-    path: Path,
-    image: _Fields,
-    masks: Sequence[RunLengths],
-    score: float | None,
-    num_classes: int,
-) -> StoredFrame:
-    name = f"{path} image {image['id']}"
-    size_hw: SizeHW = (_side(image, "height", name), _side(image, "width", name))
-    index, seconds = image.get("frame_id"), image.get("time")
-    if not isinstance(index, int):
-        index = number_in(PurePosixPath(str(image.get("file_name", ""))).stem, name)
-    return StoredFrame(
-        name,
-        index,
-        float(seconds) if isinstance(seconds, int | float) and math.isfinite(seconds) else None,
-        score,
-        partial(painted, name, masks, size_hw, num_classes),
-    )
+def _frames(images: Sequence[_Image], has_scores: bool, num_classes: int) -> list[StoredFrame]:
+    numbered = [image.fields.get("frame_id") for image in images]
+    indices: list[int | None] = [
+        number if isinstance(number, int) and not isinstance(number, bool) else None
+        for number in numbered
+    ]
+    named = [k for k, index in enumerate(indices) if index is None]
+    seconds = [_seconds(image.fields) for image in images]
+    if named:
+        where = images[named[0]].where if len(named) == 1 else f"{images[named[0]].where} ff."
+        places = frame_places([images[k].stem for k in named], where)
+        for k, place in zip(named, places, strict=True):
+            indices[k] = place.number
+            seconds[k] = place.seconds if seconds[k] is None else seconds[k]
+    frames = []
+    for image, index, time in zip(images, indices, seconds, strict=True):
+        size_hw = _size(image)
+        frames.append(
+            StoredFrame(
+                image.where,
+                index,
+                time,
+                max(image.marked.scores, default=0.0) if has_scores else None,
+                partial(painted, image.where, image.marked.masks, size_hw, num_classes),
+            )
+        )
+    return frames
+
+
+def _seconds(image: Fields) -> float | None:
+    value = image.get("time")
+    known = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if known else None  # type: ignore[arg-type]
+
+
+def _size(image: _Image) -> SizeHW:
+    """Return the size of a frame; (0, 0) if nothing tells, and nothing is marked."""
+    fields = image.fields
+    if fields.get("height") is not None or fields.get("width") is not None:
+        return side(fields, "height", image.where), side(fields, "width", image.where)
+    stated = [mask.size_hw for mask in image.marked.masks if mask.size_hw is not None]
+    if not stated and image.marked.masks:
+        side(fields, "height", image.where)  # says that it is missing
+    return stated[0] if stated else (0, 0)

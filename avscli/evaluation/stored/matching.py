@@ -138,11 +138,13 @@ def _matched(pair: ClipPair, tolerance_seconds: float) -> list[tuple[StoredFrame
 
 
 def _require_unlike(frames: Sequence[StoredFrame]) -> None:
-    numbered: dict[int, StoredFrame] = {}
+    placed: dict[int | float | None, StoredFrame] = {}
     for frame in frames:
-        other = numbered.setdefault(frame.index, frame)
+        place = frame.seconds if frame.index is None else frame.index
+        other = placed.setdefault(place, frame)
         if other is not frame:
-            raise DataError(f"{other.name} and {frame.name} are both frame {frame.index}")
+            told = f"at {place} s" if frame.index is None else f"frame {place}"
+            raise DataError(f"{other.name} and {frame.name} are both {told}")
 
 
 def _by_index(

@@ -16,12 +16,8 @@ from typing import TYPE_CHECKING
 from avscli.datasets.label_files import labels_of
 from avscli.datasets.mask_pictures import MARKED_HINT, read_marked
 from avscli.errors import DataError
-from avscli.evaluation.stored.clips import (
-    StoredClip,
-    StoredFrame,
-    names_of_folders,
-    number_in,
-)
+from avscli.evaluation.stored.clips import StoredClip, StoredFrame, names_of_folders
+from avscli.evaluation.stored.numbering import bare, frame_places
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,17 +85,25 @@ def _clip_folder(root: Path, folder: Path) -> Path:
 
 
 def _frames(paths: Sequence[Path], reader: _Reader) -> list[StoredFrame]:
-    return [_frame(path, reader) for path in paths]
+    places = frame_places([bare(path.stem) for path in paths], str(paths[0].parent))
+    return [
+        StoredFrame(
+            str(path),
+            place.number,
+            _avsbench_seconds(path, place.number) if place.seconds is None else place.seconds,
+            None,
+            partial(reader.read, path),
+        )
+        for path, place in zip(paths, places, strict=True)
+    ]
 
 
-def _frame(path: Path, reader: _Reader) -> StoredFrame:
-    index = number_in(path.stem, str(path))
-    seconds = None
-    if path.stem in (f"{path.parent.name}_{index}", f"{path.parent.name}.mp4_{index}"):
-        seconds = index - 1 + SECONDS_INTO_STEP
-    elif path.parent.name in _AVSBENCH_LABELS:
-        seconds = index + SECONDS_INTO_STEP
-    return StoredFrame(str(path), index, seconds, None, partial(reader.read, path))
+def _avsbench_seconds(path: Path, number: int | None) -> float | None:
+    if number is None:
+        return None
+    if path.stem in (f"{path.parent.name}_{number}", f"{path.parent.name}.mp4_{number}"):
+        return number - 1 + SECONDS_INTO_STEP
+    return number + SECONDS_INTO_STEP if path.parent.name in _AVSBENCH_LABELS else None
 
 
 class _Reader:

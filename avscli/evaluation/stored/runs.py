@@ -7,13 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from avscli.errors import DataError
-from avscli.evaluation.stored.clips import (
-    RunLengths,
-    StoredClip,
-    StoredFrame,
-    names_of_folders,
-    painted,
-)
+from avscli.evaluation.stored.clips import StoredClip, StoredFrame, names_of_folders
+from avscli.evaluation.stored.shapes import StoredMask, painted
+from avscli.masks import decode_mask
 from avscli.outputs.journal import JOURNAL_NAME, read_journal
 from avscli.outputs.run_record import RUN_RECORD_NAME
 
@@ -78,7 +74,10 @@ def _journal_frame(
     folder: Path, entry: JournalEntry, size_hw: SizeHW, num_classes: int
 ) -> StoredFrame:
     name = f"{folder / JOURNAL_NAME} frame {entry.frame}"
-    masks = [RunLengths(label, m.size_hw, m.counts) for label, m in entry.masks.items()]
+    masks = [
+        StoredMask(label, m.size_hw, partial(decode_mask, counts=m.counts))
+        for label, m in entry.masks.items()
+    ]
     score = entry.score if masks else 1.0 - entry.score
     return StoredFrame(
         name,

@@ -30,7 +30,7 @@ VOC = label_palette(256)
 
 
 def open_masks(path: Path, num_classes: int = 2) -> list[StoredClip]:
-    return opening.open_masks(path, num_classes, StoredOptions())
+    return opening.open_masks(path, num_classes, StoredOptions(), images_of=path)
 
 
 def mask(clip: int, step: int) -> np.ndarray:
@@ -317,11 +317,12 @@ def test_clips_without_predictions_are_told(tmp_path):
     [
         ("{", "cannot read"),
         ('{"images": []}', "annotations"),
-        ('{"images": [], "annotations": [{"image_id": 1}]}', "segmentation"),
+        ('{"images": [], "annotations": [{"image_id": 1}]}', "category_id is None"),
+        ('{"images": [], "annotations": [{"image_id": 1, "category_id": 1}]}', "segmentation"),
         (
             '{"images": [], "annotations": '
             '[{"image_id": 1, "category_id": 1, "segmentation": [[1, 2]]}]}',
-            "compressed run lengths",
+            "no polygon of three points",
         ),
     ],
 )
