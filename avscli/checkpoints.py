@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 
 from avscli.datatypes import CheckpointInfo, NetworkInput, NetworkSpec
 from avscli.errors import CheckpointMismatchError, OutputError, WeightsError
+from avscli.json_values import decoded, parsed
 from avscli.networks.registry import build_network
 from avscli.networks.state_dicts import load_strictly
 from avscli.shipped import find_checkpoint, list_shipped, sha256_of
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 2  # 2: named sources have a hidden layer, and specs the sound around
 GOLDEN_TOLERANCE = 2e-3  # largest logit difference between machines in float32
 _METADATA_KEY = "avscli"
+_TOLD = ("name", "spec", "trained_on", "scores", "licence", "source")  # by the metadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +64,16 @@ def read_info(path: Path) -> CheckpointInfo:
                 f"{path} is a safetensors file, but not an avscli checkpoint",
                 hint="published .pth files enter through: avs models convert",
             )
-        return _parse_info(json.loads(metadata), sha256_of(path), count)
+        return _parse_info(parsed(metadata), sha256_of(path), count)
     except (OSError, SafetensorError) as err:
         raise WeightsError(
             f"{path} cannot be read as safetensors: {err}",
             hint="published .pth files enter through: avs models convert",
         ) from err
-    except (KeyError, TypeError, ValueError) as err:
-        raise WeightsError(f"{path}: the metadata is malformed: {err}") from err
+    except ValueError as err:
+        raise WeightsError(
+            f"{path}: the metadata is malformed: {err}", hint="fetch or convert the file again"
+        ) from err
 
 
 def load_network(name_or_path: str = "pcmanet-mini", device: str = "cpu") -> AVSNetwork:
@@ -172,17 +176,20 @@ def read_golden(checkpoint: Path) -> tuple[NetworkInput, Tensor]:
     """Return the stored input and logits [B, T, C, h, w].
 
     Raises:
-        WeightsError: there is no golden beside the checkpoint.
+        WeightsError: there is no golden beside the checkpoint, or a damaged one.
     """
     path = golden_path(checkpoint)
     try:
         with safe_open(str(path), framework="pt") as file:
             frames, log_mel = (file.get_tensor(k).float() for k in ("frames", "log_mel"))
-            return NetworkInput(frames, log_mel, file.get_tensor("valid")), file.get_tensor(
-                "logits"
-            )
+            valid, logits = file.get_tensor("valid"), file.get_tensor("logits")
     except (OSError, SafetensorError) as err:
         raise WeightsError(f"no golden to verify with at {path}: {err}") from err
+    if not frames.ndim == log_mel.ndim == logits.ndim == 5 or valid.ndim != 2:
+        raise WeightsError(f"{path} is damaged: its tensors are not of an input and its logits")
+    if {each.shape[:2] for each in (log_mel, logits, valid)} != {frames.shape[:2]}:
+        raise WeightsError(f"{path} is damaged: its tensors are of different clips")
+    return NetworkInput(frames, log_mel, valid.bool()), logits
 
 
 def verify(name_or_path: str, device: str = "cpu") -> Verification:
@@ -238,20 +245,15 @@ def _built(path: Path, spec: NetworkSpec) -> AVSNetwork:
         ) from err
 
 
-def _parse_info(metadata: Mapping[str, Any], sha256: str, num_parameters: int) -> CheckpointInfo:
+def _parse_info(metadata: object, sha256: str, num_parameters: int) -> CheckpointInfo:
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("format_version"), int):
+        raise ValueError("it names no format_version")  # noqa: TRY004 – of the file, not of ours
     version = metadata["format_version"]
     if version > FORMAT_VERSION:
         raise WeightsError(
             f"checkpoint format {version} is newer than this avscli reads ({FORMAT_VERSION})",
             hint="upgrade avscli",
         )
-    return CheckpointInfo(
-        name=metadata["name"],
-        sha256=sha256,
-        num_parameters=num_parameters,
-        spec=NetworkSpec.from_json(metadata["spec"]),
-        trained_on=tuple(metadata["trained_on"]),
-        scores=metadata["scores"],
-        licence=metadata["licence"],
-        source=metadata["source"],
-    )
+    told = {name: metadata[name] for name in _TOLD if name in metadata}
+    found = {"sha256": sha256, "num_parameters": num_parameters}
+    return decoded(CheckpointInfo, told | found)

@@ -8,6 +8,8 @@ says) unless a name says ``network``. Waveforms are mono float32 in [-1, 1].
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -16,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avscli.errors import ExitCode
+from avscli.json_values import decoded
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from torch import Tensor
@@ -33,6 +35,8 @@ JsonScalar = str | int | float | bool
 SAMPLE_RATE_HZ = 16_000
 WINDOW_SAMPLES = 15_600  # 0.975 s: exactly one VGGish patch of 96 frames (networks.md, front end)
 VOID = 255  # in masks and label maps of the truth: a pixel about which nothing is known
+LONGEST_CLIP = 1000  # steps; a spec that asks for more is damaged, and would fill the memory
+LONGEST_SIDE = 4096  # pixels of a network's input; likewise
 FURTHEST_SECONDS = 60.0  # from a step, that a network may hear: files are read ahead by this
 
 
@@ -296,8 +300,16 @@ class NetworkSpec:
     architecture: Mapping[str, JsonScalar] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.clip_length < 1:
-            raise ValueError(f"clip_length must be at least 1, got {self.clip_length}")
+        if not 1 <= self.clip_length <= LONGEST_CLIP:
+            raise ValueError(f"clip_length must lie in 1 … {LONGEST_CLIP}, got {self.clip_length}")
+        if not 0.0 < self.seconds_per_step < math.inf:
+            raise ValueError(f"seconds_per_step must be positive, got {self.seconds_per_step}")
+        if not all(1 <= side <= LONGEST_SIDE for side in self.frame_size_hw):
+            raise ValueError(
+                f"frame_size_hw must lie in 1 … {LONGEST_SIDE}, got {list(self.frame_size_hw)}"
+            )
+        if not all(std > 0.0 for std in self.pixel_std):
+            raise ValueError(f"pixel_std must be positive, got {list(self.pixel_std)}")
         if not 1 <= self.num_classes <= 256 or (self.task == "binary") != (self.num_classes == 1):
             raise ValueError(f"a {self.task} network cannot have {self.num_classes} classes")
         if len(self.class_names) != self.num_classes:
@@ -318,21 +330,12 @@ class NetworkSpec:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> NetworkSpec:
-        """Rebuild a spec from `to_json` values (lists become tuples).
+        """Rebuild a spec from `to_json` values.
 
         Raises:
-            TypeError: a field is missing or unknown.
+            ValueError: a field is missing, unknown, or out of its range.
         """
-        return cls(**lists_as_tuples(values))
-
-
-def lists_as_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return fields as a dataclass has them: JSON and TOML know lists alone.
-
-    >>> lists_as_tuples({"size": [2, 3], "name": "a"})
-    {'size': (2, 3), 'name': 'a'}
-    """
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return decoded(cls, values)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,12 +6,13 @@ not done again: what its run.json says is compared with what would be done now.
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avscli.batch.jobs import Job, JobResult, options_from_json
 from avscli.errors import UsageError
+from avscli.json_values import parsed
 from avscli.outputs.run_record import RUN_RECORD_NAME
 from avscli.report_builder import SCHEMA_VERSION, shaping_sha256
 from avscli.shipped import sha256_of
@@ -31,7 +32,7 @@ def existing_result(
         whatever_shaped_it: accept other sources, weights and options as well.
     """
     try:
-        record = json.loads((job.output / RUN_RECORD_NAME).read_bytes())
+        record: Any = parsed((job.output / RUN_RECORD_NAME).read_bytes())
         if not (whatever_shaped_it or _is_same(record, job, options)):
             return None
         return _result(record, job)
@@ -49,16 +50,22 @@ def _is_same(record: dict[str, Any], job: Job, options: SegmentOptions) -> bool:
 
 
 def _result(record: dict[str, Any], job: Job) -> JobResult:
-    return JobResult(
-        record["status"],
-        frames=record["num_frames"],
-        media_seconds=job.seconds or 0.0,
-        wall_seconds=record["timings_seconds"]["total"],
-        mean_score=record["mean_score"],
-        sounding_share=record["sounding_share"],
-        num_bytes=sum((job.output / name).stat().st_size for name in record["files"]),
-        files=tuple(record["files"]),
-        source_sha256=record["source"]["sha256"],
-        warnings=tuple(record["warnings"]),
-        failed_outputs=record.get("failed_outputs", {}),  # runs of 0.1.0 knew none
+    result = JobResult.from_json(
+        {
+            "status": record["status"],
+            "frames": record["num_frames"],
+            "media_seconds": job.seconds or 0.0,
+            "wall_seconds": record["timings_seconds"]["total"],
+            "mean_score": record["mean_score"],
+            "sounding_share": record["sounding_share"],
+            "files": record["files"],
+            "source_sha256": record["source"]["sha256"],
+            "warnings": record["warnings"],
+            "failed_outputs": record.get("failed_outputs", {}),  # runs of 0.1.0 knew none
+        }
+    )
+    if not result.is_finished:
+        raise ValueError(f"{result.status} is no status of a finished run")
+    return replace(
+        result, num_bytes=sum((job.output / name).stat().st_size for name in result.files)
     )

@@ -5,16 +5,18 @@ from __future__ import annotations
 import errno
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from avscli.config import ReadOptions, SegmentOptions
+from avscli.config import SegmentOptions
 from avscli.errors import AvscliError, DeviceError, NoAudioError, OutputError
+from avscli.json_values import decoded
 from avscli.outputs.disk import output_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from avscli.datatypes import Progress, SegmentationReport
     from avscli.devices import Runtime
@@ -118,15 +120,21 @@ class JobResult:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> JobResult:
-        """Rebuild a result from its `dataclasses.asdict` that went through JSON."""
-        lists = {"files": tuple(values["files"]), "warnings": tuple(values["warnings"])}
-        return cls(**{**values, **lists})
+        """Rebuild a result from its `dataclasses.asdict` that went through JSON.
+
+        Raises:
+            ValueError: it is not one.
+        """
+        return decoded(cls, values)
 
 
 def options_from_json(values: Mapping[str, Any]) -> SegmentOptions:
-    """Rebuild options from their `dataclasses.asdict` that went through JSON."""
-    rebuilt = {"read": ReadOptions(**values["read"]), "write": tuple(values["write"])}
-    return SegmentOptions(**{**values, **rebuilt})
+    """Rebuild options from their `dataclasses.asdict` that went through JSON.
+
+    Raises:
+        ValueError, UsageError: they are not that, or out of range.
+    """
+    return decoded(SegmentOptions, values)
 
 
 def run_job(

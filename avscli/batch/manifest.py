@@ -18,16 +18,18 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from avscli import __version__
 from avscli.batch.jobs import JobResult
 from avscli.errors import DataError, OutputError
+from avscli.json_values import decoded, parsed
 from avscli.outputs.disk import output_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -46,7 +48,7 @@ class Record:
     key: str
     source: str
     attempt: int
-    fingerprint: Mapping[str, Any]
+    fingerprint: Mapping[str, str | int]
     result: JobResult
 
 
@@ -197,10 +199,9 @@ def _placed_records(paths: Sequence[Path]) -> Iterator[tuple[int, Record]]:
 
 def _record(path: Path, number: int, values: Mapping[str, Any]) -> Record:
     try:
-        fields = {name: values[name] for name in ("at", "key", "source", "attempt", "fingerprint")}
-        return Record(**fields, result=JobResult.from_json(values["result"]))
-    except (KeyError, TypeError) as err:
-        raise _damaged(path, number, repr(err)) from err
+        return decoded(Record, {key: values[key] for key in values.keys() - {"v", "event"}})
+    except ValueError as err:
+        raise _damaged(path, number, str(err)) from err
 
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -215,7 +216,7 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             if not line.endswith(b"\n"):
                 return
             try:
-                values = json.loads(line)
+                values = parsed(line)
             except ValueError as err:
                 raise _damaged(path, number, str(err)) from err
             if not isinstance(values, dict) or values.get("v") != VERSION:
@@ -260,7 +261,7 @@ def _locked(descriptor: int, path: Path, warn: Callable[[str], None]) -> bool:
 
 def _in_use(path: Path) -> OutputError:
     runs = [values for _number, values in _lines(path) if values.get("event") == "run"]
-    who = f"process {runs[-1]['pid']} on {runs[-1]['host']}" if runs else "another run"
+    who = f"process {runs[-1].get('pid')} on {runs[-1].get('host')}" if runs else "another run"
     return OutputError(
         f"{path.parent} is in use by {who}",
         hint="wait for it to end, or choose another folder with -o; "

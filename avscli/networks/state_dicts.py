@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import struct
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,10 @@ def read_state_dict(path: str | Path) -> Mapping[str, Tensor]:
         WeightsError: the file is missing or damaged, or holds anything but named tensors.
     """
     try:
-        loaded: object = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # PyTorch warns of odd pickle protocols, in words about its own source.
+            warnings.simplefilter("ignore", UserWarning)
+            loaded: object = torch.load(path, map_location="cpu", weights_only=True)
     except DAMAGE as err:
         told = (str(err) or type(err).__name__).splitlines()[0]
         raise WeightsError(

@@ -6,17 +6,16 @@ from one video to the next. One frame is in memory at a time, however many runs 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from avscli import __version__
 from avscli.datatypes import NetworkSpec
 from avscli.errors import DataError
+from avscli.json_values import decoded, parsed
 from avscli.outputs.coco import (
     COCO_VERSION,
     Category,
@@ -41,8 +40,34 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class _Source:
+    height: int
+    width: int
+    frame_rate: str | None
+    duration_seconds: float | None
+    rotation_degrees: int
+    sha256: str
+    mirrored: bool = False  # older records do not say
+
+
+@dataclass(frozen=True, slots=True)
+class _Checkpoint:
+    spec: NetworkSpec
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """What is needed of a run.json, as it stands there."""
+
+    source: _Source
+    checkpoint: _Checkpoint
+    num_frames: int
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Facts:
-    """What run.json says, as far as it is needed here."""
+    """What one COCO file says of a run."""
 
     size_hw: tuple[int, int]
     categories: tuple[Category, ...]
@@ -114,27 +139,27 @@ def _annotations(parts: Iterable[Part]) -> Iterator[dict[str, object]]:
 def _facts(part: Part) -> _Facts:
     path = part.folder / RUN_RECORD_NAME
     try:
-        record: dict[str, Any] = json.loads(path.read_bytes())
-        source = record["source"]
-        return _Facts(
-            size_hw=(source["height"], source["width"]),
-            categories=categories(NetworkSpec.from_json(record["checkpoint"]["spec"])),
-            video={
-                "width": source["width"],
-                "height": source["height"],
-                "length": record["num_frames"],
-                "fps": source["frame_rate"],
-                "duration": source["duration_seconds"],
-                "rotation_applied": source["rotation_degrees"],
-                "mirror_applied": source.get("mirrored", False),  # older records do not say
-                "sha256": source["sha256"],
-                "run_id": record["run_id"],
-            },
-        )
-    except (OSError, ValueError, KeyError, TypeError) as err:
+        record = decoded(_Record, parsed(path.read_bytes()), ignore_unknown=True)
+    except (OSError, ValueError) as err:
         raise DataError(
-            f"{path} is not the record of a run: {err!r}", hint="segment the file again"
+            f"{path} is not the record of a run: {err}", hint="segment the file again"
         ) from err
+    source = record.source
+    return _Facts(
+        size_hw=(source.height, source.width),
+        categories=categories(record.checkpoint.spec),
+        video={
+            "width": source.width,
+            "height": source.height,
+            "length": record.num_frames,
+            "fps": source.frame_rate,
+            "duration": source.duration_seconds,
+            "rotation_applied": source.rotation_degrees,
+            "mirror_applied": source.mirrored,
+            "sha256": source.sha256,
+            "run_id": record.run_id,
+        },
+    )
 
 
 def _info() -> dict[str, object]:

@@ -12,10 +12,12 @@ import json
 import math
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
+from avscli.datatypes import FrameState
 from avscli.errors import DataError
-from avscli.masks import EncodedMask, encode_classes
+from avscli.json_values import decoded, parsed
+from avscli.masks import EncodedMask, SizeHW, encode_classes
 from avscli.outputs.disk import LineFile
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from avscli.datatypes import FramePrediction, FrameState
+    from avscli.datatypes import FramePrediction
     from avscli.masks import LabelMap
 
 JOURNAL_NAME = "frames.jsonl"
@@ -95,23 +97,60 @@ class JournalEntry:
         """Read an entry back.
 
         Raises:
-            ValueError: the line is not JSON, or of another version.
-            KeyError, TypeError: a field is missing or of the wrong type.
+            ValueError: the line is not JSON, of another version, or a field is missing or of the
+                wrong type.
         """
-        values = json.loads(line)
-        if values["v"] != JOURNAL_VERSION:
-            raise ValueError(f"version {values['v']}, this program reads {JOURNAL_VERSION}")
+        found = decoded(_Line, parsed(line), ignore_unknown=True)
+        if found.v != JOURNAL_VERSION:
+            raise ValueError(f"version {found.v}, this program reads {JOURNAL_VERSION}")
         return cls(
-            frame=values["frame"],
-            pts=values["pts"],
-            time_seconds=values["time"],
-            state=values["state"],
-            interpolated=values["interpolated"],
-            score=values["score"],
-            audio_dbfs=values["audio_dbfs"],
-            flags=tuple(values["flags"]),
-            masks={ann["category_id"]: _mask_from_json(ann) for ann in values["anns"]},
+            frame=found.frame,
+            pts=found.pts,
+            time_seconds=found.time,
+            state=found.state,
+            interpolated=found.interpolated,
+            score=found.score,
+            audio_dbfs=found.audio_dbfs,
+            flags=found.flags,
+            masks={annotation.category_id: annotation.mask() for annotation in found.anns},
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Segmentation:
+    """Run lengths in a line."""
+
+    size: SizeHW
+    counts: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Annotation:
+    """A mask in a line."""
+
+    category_id: int
+    segmentation: _Segmentation
+    bbox: tuple[int, int, int, int]
+    area: int
+
+    def mask(self) -> EncodedMask:
+        return EncodedMask(self.segmentation.size, self.segmentation.counts, self.area, self.bbox)
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A line, field by field."""
+
+    v: int
+    frame: int
+    pts: int
+    time: float
+    state: FrameState
+    interpolated: bool
+    score: float
+    audio_dbfs: float | None
+    flags: tuple[str, ...]
+    anns: tuple[_Annotation, ...]
 
 
 class JournalSink:
@@ -198,19 +237,8 @@ def _readable(path: Path) -> Iterator[None]:
 def _entry(path: Path, number: int, line: str) -> JournalEntry:
     try:
         return JournalEntry.from_line(line)
-    except (ValueError, KeyError, TypeError) as err:
+    except ValueError as err:
         raise DataError(
             f"{path} line {number} is not a journal entry: {err}",
             hint="the file was edited or damaged; run avs segment again",
         ) from err
-
-
-def _mask_from_json(values: Mapping[str, Any]) -> EncodedMask:
-    height, width = values["segmentation"]["size"]
-    x, y, box_width, box_height = values["bbox"]
-    return EncodedMask(
-        size_hw=(height, width),
-        counts=values["segmentation"]["counts"],
-        area=values["area"],
-        bbox=(x, y, box_width, box_height),
-    )

@@ -9,8 +9,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from avscli.datatypes import NetworkSpec, lists_as_tuples
+from avscli.datatypes import NetworkSpec
 from avscli.errors import UsageError
+from avscli.json_values import decoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +121,8 @@ def recipe_of(path: Path, values: dict[str, Any]) -> Recipe:
         UsageError: wrong fields.
     """
     try:
-        spec = NetworkSpec.from_json(values.pop("spec"))
-        return Recipe(spec=spec, **lists_as_tuples(values))
-    except (KeyError, TypeError, ValueError) as err:
+        return decoded(Recipe, values)
+    except ValueError as err:
         raise UsageError(f"recipe {path} cannot be used: {err}") from err
 
 

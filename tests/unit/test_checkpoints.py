@@ -2,10 +2,12 @@
 
 import dataclasses
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from avscli import checkpoints, shipped
@@ -114,6 +116,60 @@ def test_a_spec_that_describes_no_network_is_a_mismatch(tmp_path):
     checkpoints.save_checkpoint(path, {}, {**info, "spec": spec})
     with pytest.raises(CheckpointMismatchError, match="audio_encoder"):
         checkpoints.load_network(str(path))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"scores": []}, "scores is"),
+        ({"name": 3}, "name is 3"),
+        ({"format_version": "2"}, "format_version"),
+        ({"spec": {"network": "pcmanet"}}, "spec lacks"),
+        ({"spec": dataclasses.asdict(TINY_SPEC) | {"clip_length": 10**9}}, "clip_length"),
+        ({"spec": dataclasses.asdict(TINY_SPEC) | {"pixel_std": [1, 0, 1]}}, "pixel_std"),
+        ({"spec": dataclasses.asdict(TINY_SPEC) | {"frame_size_hw": [64, 10**6]}}, "frame_size"),
+        ({"spec": dataclasses.asdict(TINY_SPEC) | {"seconds_per_step": -1.0}}, "seconds_per"),
+    ],
+)
+def test_metadata_of_another_kind_is_a_weights_error_that_names_the_field(tmp_path, change, says):
+    path = save_tiny(tmp_path / "tiny.safetensors")
+    with safe_open(str(path), framework="pt") as file:
+        metadata = json.loads(file.metadata()["avscli"])
+    save_file(load_file(path), path, {"avscli": json.dumps(metadata | change)})
+    with pytest.raises(WeightsError, match=rf"metadata is malformed: .*{says}"):
+        checkpoints.read_info(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"channels": 10**6},
+        {"channels": 33},
+        {"avga_heads": 5},
+        {"qsca_heads": 0},
+        {"channels": "x"},
+    ],
+)
+def test_a_network_that_would_fill_the_memory_is_not_built(tmp_path, change):
+    spec = dataclasses.replace(TINY_SPEC, architecture={**TINY_SPEC.architecture, **change})
+    info = {"name": "x", "trained_on": [], "scores": {}, "licence": "", "source": ""}
+    path = tmp_path / "x.safetensors"
+    checkpoints.save_checkpoint(path, {}, {**info, "spec": spec})
+    with pytest.raises(CheckpointMismatchError, match="describes no pcmanet network"):
+        checkpoints.load_network(str(path))
+
+
+@pytest.mark.parametrize("name", ["frames", "log_mel", "valid", "logits"])
+def test_a_golden_whose_tensors_do_not_belong_together_is_damaged(tmp_path, name):
+    path = save_tiny(tmp_path / "tiny.safetensors", golden_inputs=make_inputs(1))
+    golden = checkpoints.golden_path(path)
+    tensors = load_file(golden)
+    save_file(tensors | {name: tensors[name][:, :1].contiguous()}, golden)
+    with pytest.raises(WeightsError, match="is damaged"):
+        checkpoints.verify(str(path))
+    save_file(tensors | {name: tensors[name].flatten()}, golden)
+    with pytest.raises(WeightsError, match="is damaged"):
+        checkpoints.verify(str(path))
 
 
 def damaged_header(path: Path) -> None:

@@ -21,7 +21,7 @@ from tests.imports import Import, circle_of, imports_of, modules_of, way_to
 PACKAGE = Path(avscli.__file__).parent
 ROOT = PACKAGE.parent
 LAYERS = [
-    {"errors"},
+    {"errors", "json_values"},
     {"datatypes"},
     {"config"},
     {"media", "audio", "metrics", "masks"},

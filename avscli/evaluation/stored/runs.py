@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from avscli.errors import DataError
 from avscli.evaluation.stored.clips import StoredClip, StoredFrame, names_of_folders
 from avscli.evaluation.stored.shapes import StoredMask, painted
+from avscli.json_values import decoded, parsed
 from avscli.masks import decode_mask
 from avscli.outputs.journal import JOURNAL_NAME, read_journal
 from avscli.outputs.run_record import RUN_RECORD_NAME
@@ -42,6 +43,19 @@ def run_folders(path: Path) -> list[Path]:
     return sorted(run for run in found if not run.name.endswith(_UNFINISHED))
 
 
+@dataclass(frozen=True, slots=True)
+class _Checkpoint:
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """What is needed of a run.json, as it stands there."""
+
+    checkpoint: _Checkpoint
+
+
 def recorded_weights(path: Path) -> list[dict[str, str]]:
     """Return name and hash of the weights that run folders say their masks are from.
 
@@ -53,10 +67,12 @@ def recorded_weights(path: Path) -> list[dict[str, str]]:
         if not record.is_file():
             continue
         try:
-            checkpoint = json.loads(record.read_text(encoding="utf-8"))["checkpoint"]
-            weights.add((checkpoint["name"], checkpoint["sha256"]))
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as err:
-            raise DataError(f"{record} is damaged: {type(err).__name__} {err}") from err
+            found = decoded(_Record, parsed(record.read_bytes()), ignore_unknown=True).checkpoint
+        except (OSError, ValueError) as err:
+            raise DataError(
+                f"{record} is not the record of a run: {err}", hint="segment the file again"
+            ) from err
+        weights.add((found.name, found.sha256))
     return [{"name": name, "sha256": sha256} for name, sha256 in sorted(weights)]
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from avscli.datatypes import JsonScalar, NetworkSpec
 
 VGGISH_FEATURES = 128
+MOST_CHANNELS = 1024  # the published networks have 256; a damaged number must not fill the memory
 
 
 def build(spec: NetworkSpec) -> PCMANet:
@@ -29,13 +30,25 @@ def build(spec: NetworkSpec) -> PCMANet:
 
     Raises:
         WeightsError: a backbone or encoder nobody knows.
+        ValueError: channels or heads that cannot be.
     """
     settings = spec.architecture
     encoder = _audio_encoder(
         str(settings["audio_encoder"]), keeps_centre=bool(settings.get("keeps_centre", False))
     )
+    _require_sizes(settings)
     features = VGGISH_FEATURES if encoder is None else int(encoder.num_features)  # type: ignore[arg-type]
     return PCMANet(spec, _backbone(settings), encoder, audio_features=features)
+
+
+def _require_sizes(settings: Mapping[str, JsonScalar]) -> None:
+    channels = settings["channels"]
+    if not isinstance(channels, int) or not 2 <= channels <= MOST_CHANNELS or channels % 2:
+        raise ValueError(f"channels must be even, 2 … {MOST_CHANNELS}, got {channels!r}")
+    for name in ("avga_heads", "qsca_heads"):
+        heads = settings[name]
+        if not isinstance(heads, int) or heads < 1 or channels % heads:
+            raise ValueError(f"{name} must divide the {channels} channels, got {heads!r}")
 
 
 def _backbone(settings: Mapping[str, JsonScalar]) -> nn.Module:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from avscli.config import Precision
 from avscli.datatypes import NetworkSpec
 from avscli.errors import UsageError
+from avscli.json_values import decoded
 from avscli.training.recipe import Recipe, read_recipe_file, recipe_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 TrainingCrop = Literal["squash", "centre"]
@@ -116,7 +117,6 @@ def find_recipe(name_or_path: str) -> Recipe | ClipRecipe:
 
 def _clip_recipe_of(path: Path, values: dict[str, Any]) -> ClipRecipe:
     try:
-        spec = NetworkSpec.from_json(values.pop("spec"))
-        return ClipRecipe(spec=spec, **values)
-    except (KeyError, TypeError, ValueError) as err:
+        return decoded(ClipRecipe, values)
+    except ValueError as err:
         raise UsageError(f"recipe {path} cannot be used: {err}") from err

@@ -88,6 +88,35 @@ def test_a_damaged_line_is_named(tmp_path: Path, line: str) -> None:
         list(read_records(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("at", "now"),
+        ("key", 3),
+        ("attempt", None),
+        ("fingerprint", ["quick:1"]),
+        ("result", {"status": "done", "media_seconds": []}),
+        ("result", {"status": "well"}),
+        ("result", {"status": "done", "files": "run.json"}),
+    ],
+)
+def test_a_value_of_another_type_is_named_with_its_line(
+    tmp_path: Path, place: str, value: object
+) -> None:
+    path = write(tmp_path, ("a.mp4", JobResult("done")))
+    *others, last = path.read_text().splitlines()
+    path.write_text("\n".join([*others, json.dumps(json.loads(last) | {place: value}), ""]))
+    with pytest.raises(DataError, match=rf"manifest\.jsonl line 2 .*{place}"):
+        list(read_records(tmp_path))
+
+
+def test_a_line_nested_without_end_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path, ("a.mp4", JobResult("done")))
+    path.write_text(path.read_text() + "[" * 100_000 + "\n")
+    with pytest.raises(DataError, match=r"manifest\.jsonl line 3 .*nested too deeply"):
+        list(read_records(tmp_path))
+
+
 def test_an_absent_folder_has_no_records(tmp_path: Path) -> None:
     assert list(read_records(tmp_path / "absent")) == []
 

@@ -84,3 +84,17 @@ def test_a_damaged_run_is_named(tmp_path: Path) -> None:
     (part.folder / "run.json").write_text("{}")
     with pytest.raises(DataError, match=r"a\.mp4/run\.json"):
         write_combined_coco(tmp_path / "c.json", lambda: [part])
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [("num_frames", "9"), ("run_id", 3), ("source", []), ("checkpoint", {"spec": {}})],
+)
+def test_a_record_with_a_value_of_another_type_is_named(
+    tmp_path: Path, place: str, value: object
+) -> None:
+    part = make_run(tmp_path / "a.mp4", [1])
+    record = part.folder / "run.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {place: value}))
+    with pytest.raises(DataError, match=rf"a\.mp4/run\.json is not the record of a run: {place}"):
+        write_combined_coco(tmp_path / "c.json", lambda: [part])

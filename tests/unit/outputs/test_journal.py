@@ -102,6 +102,34 @@ def test_a_damaged_line_names_its_place(tmp_path: Path, line: str) -> None:
         list(read_journal(path))
 
 
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"frame": "0"}, "frame is '0'"),
+        ({"time": None}, "time is None"),
+        ({"flags": 3}, "flags is 3"),
+        ({"state": "loud"}, "state is 'loud'"),
+        ({"anns": [{"category_id": 1}]}, r"anns\[0\] lacks"),
+        ({"anns": {"category_id": 1}}, "anns is"),
+        ({"score": 10**400}, "score is 1000"),
+    ],
+)
+def test_a_field_of_another_type_is_named(
+    tmp_path: Path, change: dict[str, object], says: str
+) -> None:
+    path = write_journal(tmp_path, make_prediction(0))
+    path.write_text(json.dumps(json.loads(path.read_text()) | change) + "\n")
+    with pytest.raises(DataError, match=rf"frames\.jsonl line 1 is not a journal entry: {says}"):
+        list(read_journal(path))
+
+
+def test_what_a_later_version_may_add_to_a_line_is_left_out(tmp_path: Path) -> None:
+    path = write_journal(tmp_path, make_prediction(0))
+    expected = list(read_journal(path))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"more": 1}) + "\n")
+    assert list(read_journal(path)) == expected
+
+
 def test_a_missing_journal_is_a_data_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="No such file"):
         next(read_journal(tmp_path / JOURNAL_NAME))
