@@ -9,6 +9,7 @@ from avscli.checkpoints import save_checkpoint
 from avscli.datatypes import NetworkInput, NetworkSpec
 from avscli.networks.pcmanet.network import PCMANet
 from avscli.networks.registry import build_network
+from tests.builders import drawn_frame
 
 TINY_SPEC = NetworkSpec(
     network="pcmanet",
@@ -63,3 +64,22 @@ def save_tiny(path: Path, network: PCMANet | None = None, **options: Any) -> Pat
     }
     save_checkpoint(path, network.state_dict(), info, **options)
     return path
+
+
+def save_marking(path: Path, **options: Any) -> Path:
+    """Save a tiny random checkpoint whose masks are neither empty nor full and return its path."""
+    network = make_network()
+    last = network.heads[0][-1]  # an affine map to the finest logits; nothing else reads them
+    height, width = TINY_SPEC.frame_size_hw
+    picture = torch.from_numpy(drawn_frame(5, (height, width))).permute(2, 0, 1)
+    inputs = NetworkInput(
+        frames=(picture / 127.5 - 1.0).expand(1, 3, -1, -1, -1).contiguous(),
+        log_mel=torch.full((1, 3, 1, 96, 64), -2.0),
+        valid=torch.ones(1, 3, dtype=torch.bool),
+    )
+    with torch.inference_mode():
+        logits = network(inputs).logits
+    scale = 3.0 / logits.std()
+    last.weight.data *= scale
+    last.bias.data = (last.bias.data - logits.median()) * scale
+    return save_tiny(path, network, **options)
