@@ -482,6 +482,8 @@ class SegmentationReport:
         files: names of what is in the run's folder.
         failed_outputs: why there is none, by the name of each output (as in ``--write``) that was
             asked for and could not be made.
+        overlay_offset_seconds: what to add to a time in the overlay to get the source's; None
+            without an overlay.
     """
 
     schema_version: int
@@ -502,6 +504,7 @@ class SegmentationReport:
     output: str
     files: tuple[str, ...]
     failed_outputs: Mapping[str, str]
+    overlay_offset_seconds: float | None
 
     @property
     def exit_code(self) -> ExitCode:

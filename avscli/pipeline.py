@@ -232,6 +232,7 @@ def _sinks(folder: Path, reader: ClipReader, run: ReportBuilder) -> Iterator[Fra
             run.options.read,
             num_classes=run.checkpoint.spec.num_classes,
             on_warning=run.warn,
+            on_offset=run.note_overlay_offset,
         )
         yield extra("overlay", overlay, OVERLAY_NAME)
 

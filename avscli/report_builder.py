@@ -42,6 +42,7 @@ class ReportBuilder:
         options: as they were resolved.
         tell: where warnings go besides the report.
         failed_outputs: why outputs that were asked for are not there, by name.
+        overlay_offset_seconds: source time at the overlay's zero; None without an overlay.
     """
 
     media: MediaInfo
@@ -52,6 +53,7 @@ class ReportBuilder:
     warnings: list[str] = field(default_factory=list)
     timings_seconds: dict[str, float] = field(default_factory=dict)
     failed_outputs: dict[str, str] = field(default_factory=dict)
+    overlay_offset_seconds: float | None = None
     num_frames: int = 0
     _num_analysed: int = 0
     _num_sounding: int = 0
@@ -90,6 +92,10 @@ class ReportBuilder:
         """Note that an output could not be made, and say so."""
         self.failed_outputs[name] = reason
         self.warn(f"{self.media.path.name}: no {name}, the rest is whole: {reason}")
+
+    def note_overlay_offset(self, seconds: float) -> None:
+        """Keep the source time at which the overlay's own time line starts."""
+        self.overlay_offset_seconds = seconds
 
     def count(self, prediction: FramePrediction) -> None:
         """Count one source frame."""
@@ -158,6 +164,7 @@ class ReportBuilder:
             output=str(output),
             files=files,
             failed_outputs=self.failed_outputs,
+            overlay_offset_seconds=self.overlay_offset_seconds,
         )
 
 

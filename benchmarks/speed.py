@@ -182,10 +182,12 @@ class Parts:
 
 def _overlay_sink(folder: Path, media: MediaInfo, num_classes: int) -> OverlaySink:
     read = SegmentOptions().read
-    return OverlaySink(folder, media, read, num_classes=num_classes, on_warning=_ignore)
+    return OverlaySink(
+        folder, media, read, num_classes=num_classes, on_warning=_ignore, on_offset=_ignore
+    )
 
 
-def _ignore(_message: str) -> None:
+def _ignore(_what: object) -> None:
     """Leave warnings about the generated clip unsaid: there are none."""
 
 

@@ -13,54 +13,63 @@ from av.stream import Stream
 from avscli.datatypes import MediaInfo
 from avscli.media.containers import Warn, open_input, readable_packets
 from avscli.media.sound import AudioChunk, audio_chunks
+from avscli.media.survey import SoundSurvey
 
 Packets = Generator["av.Packet[Stream]", None, None]
 
-# What players read inside MP4; FFmpeg can also store others there (PCM, Vorbis, TrueHD), but
-# browsers then play no sound.
-COPIED_CODECS = frozenset({"aac", "mp3", "opus", "flac", "alac", "ac3", "eac3"})
 _AAC_RATES = frozenset({8000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000})
 
-
-def can_copy(media: MediaInfo) -> bool:
-    """Say whether the chosen track's packets can go into an MP4 as they are."""
-    return media.audio is not None and media.audio.codec.removesuffix("float") in COPIED_CODECS
+_PIECE_SAMPLES = 48_000
+_FULL_PIECES = 600  # about ten minutes, which take 2 s to encode
 
 
-def audio_packets(media: MediaInfo, output: OutputContainer, on_warning: Warn) -> Packets:
+def audio_packets(
+    media: MediaInfo, output: OutputContainer, sound: SoundSurvey, on_warning: Warn
+) -> Packets:
     """Add the chosen track to an MP4 and return its packets in time order, from a second opening.
 
     The stream is added at once, before the first packet is asked for: the header needs it.
+
+    Args:
+        media: a probed file with an audio track.
+        output: receives the stream, not the packets.
+        sound: what that track holds.
+        on_warning: told why a track that could have been copied is encoded, and of damage.
     """
-    make = _copied if can_copy(media) else _encoded
-    packets = make(media, output, on_warning)
+    if sound.obstacle and sound.is_told:
+        on_warning(
+            f"{media.path.name}: its sound is encoded anew in the overlay, because {sound.obstacle}"
+        )
+    packets = (_encoded if sound.obstacle else _copied)(media, output, sound, on_warning)
     next(packets)
     return packets
 
 
-def _copied(media: MediaInfo, output: OutputContainer, on_warning: Warn) -> Packets:
+def _copied(
+    media: MediaInfo, output: OutputContainer, _sound: SoundSurvey, _on_warning: Warn
+) -> Packets:
     assert media.audio is not None
-
-    def on_damage() -> None:
-        on_warning(f"{media.path.name}: the sound could only be copied up to damaged data")
-
     with open_input(media.path) as container:
         source = container.streams.audio[media.audio.track]
         copy = output.add_stream_from_template(source)
         yield av.Packet()
-        for packet in readable_packets(container, on_damage):
-            if packet.stream_index == source.index and packet.dts is not None:
+        for packet in readable_packets(container, on_damage=lambda: None):
+            if packet.stream.index == source.index and packet.size:
                 packet.stream = copy
                 yield packet
 
 
-def _encoded(media: MediaInfo, output: OutputContainer, on_warning: Warn) -> Packets:
+def _encoded(
+    media: MediaInfo, output: OutputContainer, sound: SoundSurvey, on_warning: Warn
+) -> Packets:
     assert media.audio is not None
     rate = media.audio.sample_rate_hz if media.audio.sample_rate_hz in _AAC_RATES else 48_000
     layout = "mono" if media.audio.num_channels == 1 else "stereo"
     stream = output.add_stream("aac", rate=rate, layout=layout)
     yield av.Packet()
-    for chunk in _without_gaps(audio_chunks(media, on_warning, rate_hz=rate, layout=layout)):
+    chunks = audio_chunks(media, on_warning, rate_hz=rate, layout=layout)
+    span = round(sound.begin * rate), round(sound.end * rate)
+    for chunk in _without_gaps(chunks, span, stream.codec_context.layout.nb_channels):
         packed = np.ascontiguousarray(chunk.samples.T.reshape(1, -1))
         frame = av.AudioFrame.from_ndarray(packed, "flt", layout)
         frame.sample_rate, frame.time_base = rate, Fraction(1, rate)
@@ -69,14 +78,31 @@ def _encoded(media: MediaInfo, output: OutputContainer, on_warning: Warn) -> Pac
     yield from stream.encode(None)
 
 
-def _without_gaps(chunks: Iterator[AudioChunk]) -> Iterator[AudioChunk]:
-    """Fill gaps with silence, in pieces: the encoder joins whatever it is given."""
-    reached: int | None = None
+def _without_gaps(
+    chunks: Iterator[AudioChunk], span: tuple[int, int], num_channels: int
+) -> Iterator[AudioChunk]:
+    """Fill a span of samples with silence wherever chunks do not, in pieces.
+
+    The encoder joins whatever it is given, and takes times from the first.
+    """
+    reached, end = span
     for chunk in chunks:
-        num_channels, num_samples = chunk.samples.shape
-        while reached is not None and reached < chunk.first_sample:
-            missing = min(chunk.first_sample - reached, 48_000)
-            yield AudioChunk(reached, np.zeros((num_channels, missing), np.float32))
-            reached += missing
+        yield from _silence(reached, chunk.first_sample, num_channels)
         yield chunk
-        reached = chunk.first_sample + num_samples
+        reached = max(reached, chunk.end_sample)
+    yield from _silence(reached, end, num_channels)
+
+
+def _silence(first: int, end: int, num_channels: int) -> Iterator[AudioChunk]:
+    """Yield silence, in full or, where it lasts, as pieces at its ends and now and then between.
+
+    A clock that leaps by a day would keep the encoder busy for minutes. Players are silent where
+    there are no packets, and MP4 only bounds how far one may lie from the next. The encoder takes
+    its times from what it is given; the pieces at the ends keep blocks it joins silent.
+    """
+    pieces = range(first, end, _PIECE_SAMPLES)
+    for number, begin in enumerate(pieces):
+        is_at_an_end = number == 0 or number >= len(pieces) - 2
+        if len(pieces) <= _FULL_PIECES or is_at_an_end or number % _FULL_PIECES == 0:
+            length = min(_PIECE_SAMPLES, end - begin)
+            yield AudioChunk(begin, np.zeros((num_channels, length), np.float32))

@@ -18,7 +18,7 @@ from avscli.media.containers import Warn, decoded_frames, open_input
 
 # One hop of the log-mel: containers that round timestamps to milliseconds jitter by less, and
 # a step below it cannot move a sound into another column of the spectrogram.
-_JITTER_SECONDS = Fraction(1, 100)
+JITTER_SECONDS = Fraction(1, 100)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,7 +157,7 @@ class _Run:
         """Say whether `frame` starts where the run has come to, in the same format."""
         due = self._start + Fraction(self._taken, self._rate_in)
         seconds = _seconds(frame)
-        on_time = seconds is None or abs(seconds - due) <= _JITTER_SECONDS
+        on_time = seconds is None or abs(seconds - due) <= JITTER_SECONDS
         return on_time and _form(frame) == self._form
 
     def push(self, frame: av.AudioFrame) -> AudioChunk:

@@ -22,12 +22,13 @@ from avscli.datatypes import MediaInfo
 from avscli.errors import ExtraOutputError, MediaError, OutputError
 from avscli.media.audio_packets import Packets, audio_packets
 from avscli.media.containers import Warn, move_packet, open_input
-from avscli.media.frames import FrameReader, StampedImage
+from avscli.media.frames import FrameReader
+from avscli.media.overlay_clock import LARGEST_TIMESCALE, OverlayClock
 from avscli.media.planes import OverlayFrame, PlaneMaker
 from avscli.media.streams import video_stream
+from avscli.media.survey import SoundSurvey, survey
 
 _X264 = {"preset": "veryfast", "crf": "20"}
-_LARGEST_TIMESCALE = 2**31 - 1
 _NOT_OF_THE_DISK = {errno.EPERM, errno.ENOSYS, errno.EAGAIN}  # what encoders return, carelessly
 
 
@@ -53,11 +54,12 @@ class OverlayWriter:
     """Decode a range of a source, hand out its frames for blending, encode them with the sound.
 
     H.264 (libx264, 8-bit yuv420p, veryfast, crf 20) in an MP4 with its index in front. Frames keep
-    their source timestamps; a source that starts before zero, which MP4 cannot show, is moved to
-    start at zero together with its sound. Rotation is applied to the pixels, the sample aspect
-    ratio kept, an odd side made even by repeating its last row or column. The sound's packets are
-    copied, or encoded as AAC where MP4 players could not read them. Leaving the ``with`` block
-    finishes the file and checks it by opening it again; after any error the file is removed::
+    their source timestamps, as far as MP4 can hold them, from a zero of the overlay's own where the
+    source starts before zero or late (`OverlayClock`). Rotation is applied to the pixels, the
+    sample aspect ratio kept, an odd side made even by repeating its last row or column. The sound's
+    packets are copied, or encoded as AAC where MP4 players could not read them or MP4 cannot hold
+    them (`survey`). Leaving the ``with`` block finishes the file and checks it by opening it again;
+    after any error the file is removed::
 
         with OverlayWriter(media, target, options, on_warning) as writer:
             for frame in writer.frames():
@@ -81,6 +83,12 @@ class OverlayWriter:
         self._media, self._target, self._options, self._warn = media, target, options, on_warning
         self._frames: Generator[OverlayFrame, None, None] | None = None
         self._encoder: _Encoder | None = None
+        self._is_abandoned = False
+
+    @property
+    def zero_seconds(self) -> float | None:
+        """Source seconds at the overlay's own zero; None before the first frame."""
+        return None if self._encoder is None else float(self._encoder.clock.zero)
 
     def __enter__(self) -> Self:
         """Return the writer."""
@@ -101,6 +109,10 @@ class OverlayWriter:
         assert self._encoder is not None, "write() takes what frames() yields"
         frame.pad()
         self._encoder.encode(frame)
+
+    def abandon(self) -> None:
+        """Let a first frame that is still in the making fail; may be called from any thread."""
+        self._is_abandoned = True
 
     def __exit__(
         self,
@@ -134,9 +146,15 @@ class OverlayWriter:
         for image in source:
             frame = to_planes(image)
             if self._encoder is None:
-                clock = _Clock.of(image, source.time_base, self._options)
-                self._encoder = _Encoder(self._media, self._target, frame, clock, self._warn)
+                self._encoder = self._started(
+                    frame, OverlayClock.of(image, source.time_base, self._options)
+                )
             yield frame
+
+    def _started(self, first: OverlayFrame, clock: OverlayClock) -> _Encoder:
+        held = survey(self._media, clock.sound_from, clock.sound_until, lambda: self._is_abandoned)
+        clock = clock.holding(held.longest_gap)
+        return _Encoder(self._media, self._target, first, clock, held.sound, self._warn)
 
 
 def verify_video(path: Path, expected: WrittenVideo) -> None:
@@ -177,73 +195,54 @@ def _broken(path: Path, reason: str) -> ExtraOutputError:
     return ExtraOutputError(f"the video written to {path.name} is not as it should be: {reason}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Clock:
-    """How source times become times of the written file, and which sound belongs to it.
-
-    Attributes:
-        tick: the source's video time base.
-        shift: added to every timestamp; positive only where the source starts before zero.
-        sound_from, sound_until: half-open range of source seconds.
-    """
-
-    tick: Fraction
-    shift: Fraction
-    sound_from: float
-    sound_until: float
-
-    @classmethod
-    def of(cls, first: StampedImage, tick: Fraction, options: ReadOptions) -> _Clock:
-        """Return the clock for a range that begins with the frame `first`."""
-        zero = first.stamp.pts_seconds - first.seconds_in
-        start, end = options.start_seconds, options.end_seconds
-        return cls(
-            tick,
-            max(-first.stamp.pts, 0) * tick,
-            -math.inf if start is None else zero + start,
-            math.inf if end is None else zero + end,
-        )
-
-
 class _Encoder:
     """One output file being written."""
 
     def __init__(
-        self, media: MediaInfo, target: Path, first: OverlayFrame, clock: _Clock, on_warning: Warn
+        self,
+        media: MediaInfo,
+        target: Path,
+        first: OverlayFrame,
+        clock: OverlayClock,
+        sound: SoundSurvey | None,
+        on_warning: Warn,
     ) -> None:
-        self._target, self._clock = target, clock
+        self._target, self.clock = target, clock
         self._times = array("q")
+        rate = None if media.audio is None or sound is None else media.audio.sample_rate_hz
         with self._as_output_error():
             self._file = av.open(
-                f"file:{target}", "w", format="mp4", options=_mp4_options(media, clock.tick)
+                f"file:{target}", "w", format="mp4", options=_mp4_options(clock.tick, rate)
             )
             self._video = self._file.add_stream("libx264", options=_X264)
             self._configure(media, first.image)
             self._sound: Packets | None = None
-            if media.audio is not None:
-                self._sound = audio_packets(media, self._file, on_warning)
+            if sound is not None:
+                self._sound = audio_packets(media, self._file, sound, on_warning)
         self._waiting_sound: list[av.Packet[Stream]] = []  # at most one, read but not yet due
 
     def encode(self, frame: OverlayFrame) -> None:
         """Encode one frame and write what is ready, picture and sound in turn."""
-        shift = round(self._clock.shift / self._clock.tick)
+        ticks = self.clock.ticks(frame.stamp.pts)
+        if self._times:  # a coarser tick may bring two frames together
+            ticks = max(ticks, self._times[-1] + 1)
         image = frame.image
-        image.pts, image.time_base = frame.stamp.pts + shift, self._clock.tick
+        image.pts, image.time_base = ticks, self.clock.tick
         # A decoded frame remembers its type, and x264 would repeat the source's keyframes.
         image.pict_type = 0
         with self._as_output_error():
             self._mux(self._video.encode(image))
-        self._times.append(frame.stamp.pts + shift)
+        self._times.append(ticks)
 
     def finish(self) -> WrittenVideo:
         """Write what the encoder holds, the rest of the sound, and the index."""
         with self._as_output_error():
             self._mux(self._video.encode(None))
-            self._mux_sound(self._clock.sound_until)
+            self._mux_sound(self.clock.sound_until)
             self._file.close()
         context = self._video.codec_context
         return WrittenVideo(
-            context.height, context.width, self._times, self._clock.tick, self._sound is not None
+            context.height, context.width, self._times, self.clock.tick, self._sound is not None
         )
 
     def close(self) -> None:
@@ -258,7 +257,7 @@ class _Encoder:
     def _configure(self, media: MediaInfo, image: av.VideoFrame) -> None:
         context = self._video.codec_context
         context.height, context.width, context.pix_fmt = image.height, image.width, "yuv420p"
-        self._video.time_base = context.time_base = self._clock.tick
+        self._video.time_base = context.time_base = self.clock.tick
         if media.frame_rate is not None:
             context.framerate = media.frame_rate
         context.sample_aspect_ratio = media.sample_aspect_ratio
@@ -269,7 +268,7 @@ class _Encoder:
     def _mux(self, packets: list[av.Packet[Stream]]) -> None:
         for packet in packets:
             assert packet.dts is not None
-            self._mux_sound(float(packet.dts * packet.time_base - self._clock.shift))
+            self._mux_sound(float(packet.dts * packet.time_base + self.clock.zero))
             self._file.mux(packet)
 
     def _mux_sound(self, until_seconds: float) -> None:
@@ -283,8 +282,8 @@ class _Encoder:
             if seconds > until_seconds:
                 self._waiting_sound = [packet]
                 return
-            if self._clock.sound_from <= seconds < self._clock.sound_until:
-                move_packet(packet, self._clock.shift)
+            if self.clock.sound_from <= seconds < self.clock.sound_until:
+                move_packet(packet, -self.clock.zero)
                 self._file.mux(packet)
         self._waiting_sound = []
 
@@ -303,10 +302,12 @@ class _Encoder:
             raise ExtraOutputError(f"encoder or container refused ({err.strerror or err})") from err
 
 
-def _mp4_options(media: MediaInfo, tick: Fraction) -> dict[str, str]:
+def _mp4_options(tick: Fraction, sample_rate_hz: int | None) -> dict[str, str]:
     """Return muxer options: index in front, and a clock fine enough for exact start times."""
-    timescale = tick.denominator
-    if media.audio is not None:
-        both = math.lcm(timescale, media.audio.sample_rate_hz)
-        timescale = both if both <= _LARGEST_TIMESCALE else timescale
-    return {"movflags": "+faststart", "movie_timescale": str(timescale)}
+    track = movie = tick.denominator
+    if sample_rate_hz:
+        both = math.lcm(track, sample_rate_hz)
+        movie = both if both <= LARGEST_TIMESCALE else track
+    # Left to itself, the muxer takes multiples of coarse ticks and holds shorter gaps.
+    clocks = {"movie_timescale": str(movie), "video_track_timescale": str(track)}
+    return {"movflags": "+faststart", **clocks}

@@ -35,6 +35,7 @@ class OverlaySink:
         options: the range that predictions come from.
         num_classes: of the network.
         on_warning: told about sound that had to be re-encoded or is damaged.
+        on_offset: told, once the file is whole, the source seconds at which its time line starts.
     """
 
     def __init__(
@@ -45,8 +46,9 @@ class OverlaySink:
         *,
         num_classes: int,
         on_warning: Callable[[str], None],
+        on_offset: Callable[[float], None],
     ) -> None:
-        self._source = media.path
+        self._source, self._on_offset = media.path, on_offset
         self._writer = OverlayWriter(media, folder / OVERLAY_NAME, options, on_warning)
         self._frames = self._writer.frames()
         self._tint = Tint(num_classes, media.height)
@@ -101,12 +103,16 @@ class OverlaySink:
         trace: TracebackType | None,
     ) -> None:
         """Let the thread close the writer, and end the thread."""
+        if kind is not None:
+            self._writer.abandon()
         for job in self._waiting:
             job.cancel()
         try:
             self._worker.submit(self._writer.__exit__, kind, error, trace).result()
         finally:
             self._worker.shutdown(wait=True)
+        if kind is None and self._writer.zero_seconds is not None:
+            self._on_offset(self._writer.zero_seconds)
 
     def _blend(self, prediction: FramePrediction) -> None:
         """Run in the thread: decode, tint and encode one frame."""

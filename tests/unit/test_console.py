@@ -92,6 +92,7 @@ REPORT = SegmentationReport(
     output="out/clip.mp4",
     files=("run.json",),
     failed_outputs={},
+    overlay_offset_seconds=None,
 )
 
 

@@ -44,9 +44,19 @@ def predictions(media: MediaInfo, options: ReadOptions | None = None) -> list[Fr
     return [replace(make_prediction(0, labels), stamp=frame.stamp) for frame in frames]
 
 
-def open_sink(folder: Path, media: MediaInfo, options: ReadOptions | None = None) -> OverlaySink:
+def open_sink(
+    folder: Path,
+    media: MediaInfo,
+    options: ReadOptions | None = None,
+    offsets: list[float] | None = None,
+) -> OverlaySink:
     return OverlaySink(
-        folder, media, options or ReadOptions(), num_classes=1, on_warning=pytest.fail
+        folder,
+        media,
+        options or ReadOptions(),
+        num_classes=1,
+        on_warning=pytest.fail,
+        on_offset=[].append if offsets is None else offsets.append,
     )
 
 
