@@ -43,7 +43,7 @@ def open_input(path: Path) -> Iterator[InputContainer]:
     except (av.FFmpegError, OSError) as err:
         is_unknown = isinstance(err, av.InvalidDataError | av.DemuxerNotFoundError)
         raise (UnknownContainerError if is_unknown else MediaError)(
-            f"cannot read {path} as a media file: {_reason(err)}",
+            f"cannot read {path} as a media file: {reason_of(err)}",
             hint="check that the file is complete; a player such as ffplay should open it",
         ) from err
     with container:
@@ -169,7 +169,8 @@ def _decoded(packet: av.Packet[Stream], on_damage: Callable[[], None]) -> list[o
         return []
 
 
-def _reason(err: Exception) -> str:
+def reason_of(err: Exception) -> str:
+    """Return why a file cannot be read, in words: PyAV's own text carries a raw error number."""
     if isinstance(err, av.FFmpegError):
         return (err.strerror or "unknown format").lower()
     return err.strerror or str(err) if isinstance(err, OSError) else str(err)

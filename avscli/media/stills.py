@@ -11,6 +11,7 @@ from av.video.reformatter import Interpolation
 
 from avscli.datatypes import SAMPLE_RATE_HZ
 from avscli.errors import MediaError
+from avscli.media.containers import reason_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,7 +137,7 @@ def read_waveform(path: Path) -> NDArray[np.float32]:
                 for part in resampler.resample(frame)
             ]
     except (OSError, av.FFmpegError) as err:
-        raise MediaError(f"cannot read sound {path}: {err}") from err
+        raise MediaError(f"cannot read sound {path}: {reason_of(err)}") from err
     if not frames:
         return np.zeros(0, np.float32)
     mono = [f.to_ndarray().reshape(-1, f.layout.nb_channels).mean(axis=1) for f in frames]
@@ -150,7 +151,7 @@ def _first_frame(path: Path, *, container_format: str | None = None) -> av.Video
                 raise MediaError(f"{path} is read as {container.format.name}, not as one PNG")
             return next(container.decode(video=0))
     except (OSError, av.FFmpegError, StopIteration, IndexError) as err:
-        raise MediaError(f"cannot read picture {path}: {err}") from err
+        raise MediaError(f"cannot read picture {path}: {reason_of(err)}") from err
 
 
 def _png_bits(path: Path) -> int:

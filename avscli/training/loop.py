@@ -306,16 +306,16 @@ class Trainer:
             embedding = network.audio_encoder(batch.log_mel)
         losses = {}
         # A couple shares its picture, so what no sound has touched is computed once.
-        look = network.look(batch.frames)
+        features = network.encode_picture(batch.frames)
         valid = torch.ones(len(embedding), 1, dtype=torch.bool)
         told = None if network.agreement is None else self._told(batch, embedding)
-        output = network.listen(look.repeated(2), embedding[:, None], valid, told=told)
+        output = network.listen(features.repeated(2), embedding[:, None], valid, told=told)
         for number, logits in enumerate(output.stage_logits, start=1):
             losses[f"stage{number}"] = stage_loss(
                 logits.flatten(0, 1), batch.target, smoothing_pixels=self.recipe.smoothing_pixels
             )
-        if look.picture is not None:
-            losses["shown"] = picture_loss(look.picture, batch.shown)
+        if features.picture is not None:
+            losses["shown"] = picture_loss(features.picture, batch.shown)
         return losses
 
     @torch.no_grad()

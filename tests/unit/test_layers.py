@@ -79,12 +79,7 @@ def complaints_about(package: Path) -> list[str]:
         for each in inner
         if points_up(each) or is_out_of_place(each)
     ]
-    looser = {"evaluation"}  # report and page, samples and scores, are about to be divided
-    if circle := circle_of(
-        each
-        for each in inner
-        if each.target not in ENTRANCES and part_of(each.importer) not in looser
-    ):
+    if circle := circle_of(each for each in inner if each.target not in ENTRANCES):
         found.append(f"a circle: {' -> '.join(circle)}")
     for module in torch_free_modules(package):
         if chain := way_to("torch", module, imports):

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 STAGES = (1, 2, 3, 4)  # fine to coarse; strides 4, 8, 16, 32
 
 
-class Look(NamedTuple):
+class PictureFeatures(NamedTuple):
     """N frames as no sound has touched them.
 
     Attributes:
@@ -44,10 +44,10 @@ class Look(NamedTuple):
     maps: list[Tensor]
     picture: Tensor | None
 
-    def repeated(self, times: int) -> Look:
+    def repeated(self, times: int) -> PictureFeatures:
         """Return each frame several times in a row."""
         picture = self.picture
-        return Look(
+        return PictureFeatures(
             [m.repeat_interleave(times, dim=0) for m in self.maps],
             None if picture is None else picture.repeat_interleave(times, dim=0),
         )
@@ -131,8 +131,8 @@ class PCMANet(nn.Module):
         B, T = inputs.valid.shape
         patches = inputs.log_mel.flatten(0, 2)[:, None]
         embeddings = self.audio_encoder(patches).reshape(B, T, inputs.log_mel.shape[2], -1)
-        look = self.look(inputs.frames.flatten(0, 1))
-        return self.listen(look, embeddings[:, :, 0], inputs.valid, around=embeddings[:, :, 1:])
+        features = self.encode_picture(inputs.frames.flatten(0, 1))
+        return self.listen(features, embeddings[:, :, 0], inputs.valid, around=embeddings[:, :, 1:])
 
     def forward_embeddings(self, frames: Tensor, audio: Tensor, valid: Tensor) -> NetworkOutput:
         """Segment clips whose sound is already encoded.
@@ -145,29 +145,29 @@ class PCMANet(nn.Module):
         Returns:
             logits of stages 1 … 4 and the shares of selected queries of stages 4, 3, 2.
         """
-        return self.listen(self.look(frames.flatten(0, 1)), audio, valid)
+        return self.listen(self.encode_picture(frames.flatten(0, 1)), audio, valid)
 
-    def look(self, frames: Tensor) -> Look:
+    def encode_picture(self, frames: Tensor) -> PictureFeatures:
         """Encode frames [N, 3, h, w]: what no sound has touched."""
         maps = self.backbone(frames)
         projected = [project(m) for project, m in zip(self.project, maps, strict=True)]
         if self.agreement is None:
-            return Look(projected, None)
-        return Look(projected, self.agreement.name(projected[1:], maps[-1]))
+            return PictureFeatures(projected, None)
+        return PictureFeatures(projected, self.agreement.name(projected[1:], maps[-1]))
 
     def listen(
         self,
-        look: Look,
+        seen: PictureFeatures,
         audio: Tensor,
         valid: Tensor,
         *,
         around: Tensor | None = None,
         told: Tensor | None = None,
     ) -> NetworkOutput:
-        """Segment clips whose frames are already encoded by `look`.
+        """Segment clips whose frames are already encoded by `encode_picture`.
 
         Args:
-            look: of the B·T frames, clip by clip.
+            seen: of the B·T frames, clip by clip.
             audio, valid: as in `forward_embeddings`.
             around: [B, T, S, D] embeddings of the sound before and after each step; only the
                 naming of sources hears them.
@@ -175,20 +175,20 @@ class PCMANet(nn.Module):
                 side says.
         """
         B, T = valid.shape
-        sound, features = audio.flatten(0, 1), look.maps
+        sound, features = audio.flatten(0, 1), seen.maps
         if self.gates_padding:
             steps = valid.flatten().to(sound.dtype)
             sound = sound * steps[:, None]
             features = [f * steps[:, None, None, None] for f in features]
         evidence, sources = None, None
         if self.agreement is not None:
-            assert look.picture is not None
+            assert seen.picture is not None
             if told is None:
                 said = self.agreement.sound(sound, None if around is None else around.flatten(0, 1))
             else:
                 said = told.flatten(0, 1)
-            evidence = self.agreement(look.picture, said)
-            named = (look.picture, said)
+            evidence = self.agreement(seen.picture, said)
+            named = (seen.picture, said)
             sources = SourceLogits(*(x.float().reshape(B, T, *x.shape[1:]) for x in named))
         logits, marks = self._decode(features, self.audio_projection(sound), valid, evidence)
         shares = torch.stack([m.flatten(1).float().mean(dim=1) for m in marks], dim=1)

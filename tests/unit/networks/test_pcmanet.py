@@ -78,7 +78,9 @@ def test_encoding_the_frames_once_for_several_sounds_changes_nothing(agreeing):
     one_picture = inputs.frames[:1].repeat_interleave(2, dim=0)
     with torch.inference_mode():
         apart = agreeing.forward_embeddings(one_picture, sound, inputs.valid)
-        shared = agreeing.listen(agreeing.look(inputs.frames[0]).repeated(2), sound, inputs.valid)
+        shared = agreeing.listen(
+            agreeing.encode_picture(inputs.frames[0]).repeated(2), sound, inputs.valid
+        )
     for a, b in zip(apart.stage_logits, shared.stage_logits, strict=True):
         torch.testing.assert_close(a, b)
 
