@@ -20,7 +20,7 @@ from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from avscli.batch.names import read_list, read_names
+from avscli.batch.names import Origin, read_list, read_names
 from avscli.errors import OutputError, UsageError
 from avscli.outputs.run_record import RUN_RECORD_NAME
 
@@ -93,19 +93,19 @@ def find_sources(
         inputs: files, folders, patterns, ``@list``, and ``-`` for names on standard input.
         narrowing: of what is found in folders and by patterns.
         standard_input: read when asked for.
-        warn: told of folders that cannot be read.
+        warn: told of folders that cannot be read, and of comments in lists.
 
     Raises:
         UsageError: an input that does not exist, a pattern without match, a broken list.
     """
     for text in inputs:
         if text == "-":
-            names = read_names(standard_input.read(), "standard input")
+            names = read_names(standard_input.read(), Origin("standard input"), warn)
             yield from _listed(names, narrowing, warn)
         elif os.path.lexists(text):
             yield from _named(text, narrowing, warn)
         elif text.startswith("@"):
-            yield from _listed(read_list(Path(text[1:])), narrowing, warn)
+            yield from _listed(read_list(Path(text[1:]), warn), narrowing, warn)
         elif glob.has_magic(text):
             yield from _matching(text, narrowing, warn)
         else:
