@@ -16,7 +16,6 @@ import errno
 import json
 import os
 import socket
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -27,6 +26,7 @@ from avscli.batch.jobs import JobResult
 from avscli.errors import DataError, OutputError
 from avscli.json_values import decoded, parsed
 from avscli.outputs.disk import output_errors
+from avscli.outputs.locks import hold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -240,23 +240,11 @@ def _drop_torn_line(descriptor: int) -> None:
 
 def _locked(descriptor: int, path: Path, warn: Callable[[str], None]) -> bool:
     """Try to lock an open file, patiently; say whether nobody else holds it."""
-    if sys.platform == "win32":  # two batches on one folder are on their own there
+    try:
+        return hold(descriptor, patience_seconds=LOCK_PATIENCE_SECONDS)
+    except OSError as err:
+        warn(f"{path} cannot be locked ({err.strerror}); see that no other run writes there")
         return True
-    import fcntl
-
-    deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.05)
-        except OSError as err:
-            warn(f"{path} cannot be locked ({err.strerror}); see that no other run writes there")
-            return True
-        else:
-            return True
 
 
 def _in_use(path: Path) -> OutputError:

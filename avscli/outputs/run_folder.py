@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
-import time
 from contextlib import suppress
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from avscli.errors import OutputError
 from avscli.outputs.disk import output_errors
+from avscli.outputs.locks import hold
 from avscli.outputs.run_record import RUN_RECORD_NAME
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-
+MAX_NAME_BYTES = 255  # of every file system in wide use; where less fits, making the folder fails
 _TRIES_TO_MAKE = 10
 
 
@@ -47,8 +47,8 @@ class RunFolder:
     def __init__(self, output_root: Path, source: Path, *, overwrite: bool) -> None:
         self._source, self._overwrite = source, overwrite
         self.final = output_root / source.name
-        self.partial = output_root / f"{source.name}.partial"
-        self._replaced = output_root / f"{source.name}.replaced"
+        self.partial = output_root / _beside(source.name, ".partial")
+        self._replaced = output_root / _beside(source.name, ".replaced")
         self._made: list[Path] = []
         self._lock: int | None = None
 
@@ -165,41 +165,43 @@ def clear_partial(output_root: Path, name: str, *, patience_seconds: float = 0.0
         name: of its source.
         patience_seconds: how long the killed run may take to end.
     """
-    partial = output_root / f"{name}.partial"
+    partial = output_root / _beside(name, ".partial")
     with suppress(FileNotFoundError, OutputError):
         lock = _locked(partial, patience_seconds)
         shutil.rmtree(partial, ignore_errors=True)
-        if lock is not None:
-            os.close(lock)
+        os.close(lock)
     with suppress(OSError):  # it is not empty
         output_root.rmdir()
 
 
-def _locked(folder: Path, patience_seconds: float = 0.0) -> int | None:
+def _beside(name: str, ending: str) -> str:
+    """Return the name of a folder beside that of a run; a name too long for it is cut short.
+
+    >>> _beside("clip.mp4", ".partial")
+    'clip.mp4.partial'
+    """
+    if len(os.fsencode(name + ending)) <= MAX_NAME_BYTES:
+        return name + ending
+    unique = sha256(os.fsencode(name)).hexdigest()[:16]
+    room = MAX_NAME_BYTES - len(f"~{unique}{ending}")
+    start = os.fsencode(name)[:room].decode(errors="ignore")  # the cut may go through a letter
+    return f"{start}~{unique}{ending}"
+
+
+def _locked(folder: Path, patience_seconds: float = 0.0) -> int:
     """Hold the folder until the descriptor is closed or the process ends, however it ends.
 
     Raises:
         OutputError: another run holds it.
     """
-    if sys.platform == "win32":  # folders cannot be locked there; two runs at once are on their own
-        return None
-    import fcntl
-
     descriptor = os.open(folder, os.O_RDONLY)
-    deadline = time.monotonic() + patience_seconds
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as err:
-            if time.monotonic() < deadline:
-                time.sleep(0.05)
-                continue
-            os.close(descriptor)
-            raise OutputError(
-                f"another run is writing {folder}",
-                hint="wait for it to end, or choose another folder with -o",
-            ) from err
-        return descriptor
+    if not hold(descriptor, patience_seconds=patience_seconds):
+        os.close(descriptor)
+        raise OutputError(
+            f"another run is writing {folder}",
+            hint="wait for it to end, or choose another folder with -o",
+        )
+    return descriptor
 
 
 def _make(folder: Path) -> None:

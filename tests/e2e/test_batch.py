@@ -441,3 +441,32 @@ def test_help_names_every_option_with_its_default(
     for line in text.splitlines():
         if line.startswith("│ --") and not line.startswith("│ --help"):
             assert "[default: " in line, line
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["x" * 246 + ".mp4", "é" * 125 + ".mp4", "two\nlines.mp4", "\x1b[2J\r.mp4", "\udcff'\" .mp4"],
+    ids=lambda name: ascii(name)[:8],
+)
+def test_a_name_that_a_file_system_allows_is_done_found_and_done_again(
+    weights: Path, tmp_path: Path, name: str
+) -> None:
+    clips = make_clips(tmp_path / "clips", ["a.mp4", name])
+    (clips / "a.mp4").write_bytes(b"")
+    output = tmp_path / "out"
+    options = ("-o", output, "-w", weights, "--fps", 4, "--write", "csv")
+    with start_batch(clips, *options) as process:
+        out, err = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 8, err
+    assert statuses(output) == {"a.mp4": "failed", name: "done"}
+    assert result_folders(output) == {name}
+    assert "\x1b" not in out + err, "names steer no terminal"
+    (clips / name).write_bytes(b"")
+    with start_batch(clips, *options, "--quiet") as process:
+        process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 8
+    make_clips(clips, ["a.mp4", name])
+    with start_batch(f"@{output / 'failures.txt'}", *options, "--quiet") as process:
+        process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 0
+    assert statuses(output) == {"a.mp4": "done", name: "done"}

@@ -243,14 +243,15 @@ def test_a_run_that_finished_meanwhile_is_not_lost(root: Path, source: Path) -> 
     assert (root / "clip.mp4" / "run.json").read_text() == "other"
 
 
-def test_a_name_that_is_too_long_leaves_no_root(tmp_path: Path) -> None:
-    root = tmp_path / "out" / "deep"
+@pytest.mark.parametrize("part", ["x" * 256, "/".join(["x" * 200] * 21)], ids=["name", "path"])
+def test_a_path_that_is_too_long_leaves_no_root(tmp_path: Path, source: Path, part: str) -> None:
+    root = tmp_path / "out" / "deep" / part
     with (
         pytest.raises(OutputError, match="name too long"),
-        RunFolder(root, tmp_path / ("x" * 250), overwrite=False),
+        RunFolder(root, source, overwrite=False),
     ):
         pytest.fail("must not start")
-    assert not root.parent.exists(), "it was not there before"
+    assert not (tmp_path / "out").exists(), "it was not there before"
 
 
 def test_ctrl_c_while_starting_leaves_no_root(
@@ -339,3 +340,51 @@ def test_an_older_run_that_a_kill_left_beside_goes_with_the_next_one(tmp_path: P
     with RunFolder(tmp_path / "out", tmp_path / "a.mp4", overwrite=True):
         pass
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.mp4"]
+
+
+# --- names that leave no room for an ending -------------------------------------------------
+
+LONG_NAMES = [
+    "x" * 243 + ".mp4",  # the longest with room for .partial
+    "x" * 244 + ".mp4",
+    "x" * 251 + ".mp4",
+    "é" * 125 + ".mp4",
+    "😀" * 62 + ".mp4",
+    "a" + "😀" * 62 + ".mp4",  # is cut within a letter
+    "\udcff" * 251 + ".mp4",
+]
+
+
+@pytest.mark.parametrize("name", LONG_NAMES, ids=lambda name: ascii(name)[:6])
+def test_a_name_as_long_as_the_file_system_allows_gets_its_folder(root: Path, name: str) -> None:
+    source = root.parent / name
+    source.parent.mkdir()
+    source.write_bytes(b"video")
+    folder = RunFolder(root, source, overwrite=True)
+    for text in ("first", "second"):
+        with folder as partial:
+            assert len(os.fsencode(partial.name)) <= 255
+            assert partial.name.endswith(".partial")
+            (partial / "run.json").write_text(text)
+    assert names(root) == [name]
+    assert (folder.final / "run.json").read_text() == "second"
+    with pytest.raises(ZeroDivisionError):
+        fail_in(folder, ZeroDivisionError())
+    assert names(root) == [name]
+
+
+def test_long_names_that_differ_at_their_end_only_stay_apart(root: Path) -> None:
+    sources = [root.parent / ("x" * 250 + letter + ".mp4") for letter in "ab"]
+    with (
+        RunFolder(root, sources[0], overwrite=False) as first,
+        RunFolder(root, sources[1], overwrite=False) as second,
+    ):
+        assert first != second
+
+
+def test_what_a_killed_run_of_a_long_name_left_is_cleared(tmp_path: Path) -> None:
+    name = "x" * 251 + ".mp4"
+    folder = RunFolder(tmp_path / "out", tmp_path / name, overwrite=False)
+    folder.partial.mkdir(parents=True)
+    clear_partial(tmp_path / "out", name)
+    assert not (tmp_path / "out").exists()
