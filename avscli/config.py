@@ -55,6 +55,17 @@ class ReadOptions:
         if self.audio_track < 0:
             raise UsageError(f"--audio-track counts from 0, got {self.audio_track}")
 
+    def expected_seconds(self, declared: float | None) -> float | None:
+        """Return how much of a source of some declared length is read; None when unknown.
+
+        >>> ReadOptions(start_seconds=2.0).expected_seconds(5.0)
+        3.0
+        """
+        if declared is None:
+            return None
+        end = declared if self.end_seconds is None else min(self.end_seconds, declared)
+        return max(0.0, end - (self.start_seconds or 0.0))
+
 
 @dataclass(frozen=True, slots=True)
 class SegmentOptions:

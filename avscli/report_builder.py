@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from avscli.config import ReadOptions, SegmentOptions
+    from avscli.config import SegmentOptions
     from avscli.datatypes import CheckpointInfo, FramePrediction, MediaInfo
 
 SCHEMA_VERSION = 1
@@ -115,7 +115,7 @@ class ReportBuilder:
 
     def progress(self) -> Progress:
         """Return how far the run has come."""
-        length = _expected_seconds(self.media, self.options.read)
+        length = self.options.read.expected_seconds(self.media.duration_seconds)
         rate = self.media.frame_rate
         total = None if length is None or rate is None else max(1, round(length * rate))
         done = self._last_seconds - self._first_seconds
@@ -166,13 +166,3 @@ class ReportBuilder:
             failed_outputs=self.failed_outputs,
             overlay_offset_seconds=self.overlay_offset_seconds,
         )
-
-
-def _expected_seconds(media: MediaInfo, read: ReadOptions) -> float | None:
-    """Return the length of the range; None when the container declares no length."""
-    if media.duration_seconds is None:
-        return None
-    end = media.duration_seconds
-    if read.end_seconds is not None:
-        end = min(end, read.end_seconds)
-    return max(0.0, end - (read.start_seconds or 0.0))

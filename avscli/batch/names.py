@@ -21,6 +21,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from avscli.errors import UsageError
 
 MAX_NAME_BYTES = 4096  # PATH_MAX of Linux; other systems allow less
+SHOWN_LETTERS = 80  # of a line that is refused
 _MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark it starts with
@@ -150,7 +151,7 @@ def _name(line: str, origin: Origin, where: str) -> str | None:
         return _checked(quoted, where, may_be_odd=True)
     if line.lstrip().startswith('"'):
         raise UsageError(
-            f"{where} is no JSON string: {line}",
+            f"{where} is no JSON string: {_shortened(line)}",
             hint='a line that starts with " is a JSON string; write any other name as it is',
         )
     return None if line.startswith("#") else _checked(line, where)
@@ -187,9 +188,8 @@ def _checked(name: str, where: str, *, may_be_odd: bool = False) -> str:
         is_possible = False
     hint = None if may_be_odd or os.path.lexists(name) else _foreign_hint(name)
     if not is_possible or hint is not None:
-        shown = name if len(name) < 80 else f"{name[:77]}..."
         raise UsageError(
-            f"{where} is no file name: {shown}",
+            f"{where} is no file name: {_shortened(name)}",
             hint=hint or "is this file a list, one name per line?",
         )
     return name
@@ -197,3 +197,7 @@ def _checked(name: str, where: str, *, may_be_odd: bool = False) -> str:
 
 def _foreign_hint(name: str) -> str | None:
     return next((hint for kind, hint in _FOREIGN.items() if kind.match(name)), None)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= SHOWN_LETTERS else f"{text[:SHOWN_LETTERS]}..."

@@ -16,6 +16,7 @@ from avscli.batch.adoption import existing_result
 from avscli.batch.fingerprint import Fingerprint, source_identity
 from avscli.batch.jobs import Job, JobResult
 from avscli.batch.manifest import latest_records, read_records
+from avscli.batch.names import write_name
 from avscli.batch.sources import Found, Narrowing, find_sources, settle
 from avscli.errors import UsageError
 
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from avscli.batch.executors import Work
     from avscli.batch.manifest import Record
     from avscli.batch.prober import Prober
-    from avscli.config import BatchOptions, SegmentOptions, Shard
+    from avscli.config import BatchOptions, Shard
+
+SHOWN_NAMES = 5  # of files that are left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,8 @@ def find_videos(
 ) -> list[Found]:
     """Find the videos that inputs mean, each once, with places in the output of their own.
 
-    Files whose ending says nothing are looked into, unless a manifest knows them already.
+    Files whose ending says nothing are looked into, unless a manifest knows them already: pictures
+    and music are no jobs, nor are animations without sound, which are named once.
 
     Raises:
         UsageError: inputs that do not exist, that collide, or no video among them.
@@ -94,7 +98,11 @@ def find_videos(
     narrowing = Narrowing(batch.extensions, batch.exclude)
     names = sys.stdin.buffer if sys.stdin else BytesIO()  # a shell can close it: <&-
     found = find_sources(inputs, narrowing, standard_input=names, warn=warn)
-    sources = settle((one for one in found if _is_meant(one, known, prober)), output)
+    left_out: list[str] = []
+    sources = settle((one for one in found if _is_meant(one, known, prober, left_out)), output)
+    if left_out:
+        shown = ", ".join([*left_out[:SHOWN_NAMES], *["..."][: len(left_out) - SHOWN_NAMES]])
+        warn(f"animations have no sound and are left out ({len(left_out)}): {shown}")
     if not sources:
         raise UsageError(
             f"there is no video in {', '.join(inputs)}",
@@ -141,8 +149,16 @@ def in_shard(key: str, shard: Shard) -> bool:
     return number % shard.count == shard.index - 1
 
 
-def _is_meant(found: Found, known: set[str], prober: Prober) -> bool:
-    return found.is_certain or found.key in known or prober.look(found.path).is_video is not False
+def _is_meant(found: Found, known: set[str], prober: Prober, left_out: list[str]) -> bool:
+    """Say whether a file is to be a job; names of animations without sound are noted."""
+    if found.is_certain or found.key in known:
+        return True
+    headers = prober.headers(found.path)
+    if headers is None:
+        return True  # what kills a decoder is not passed over in silence
+    if headers.kind == "animation":
+        left_out.append(write_name(found.key))
+    return headers.kind == "video"
 
 
 class _Decider:
@@ -205,7 +221,9 @@ class _Decider:
     ) -> Job:
         seconds = known.media_seconds if known is not None and known.media_seconds else None
         if seconds is None:
-            seconds = expected_seconds(prober.look(source.path).seconds, self._work.options)
+            headers = prober.headers(source.path)
+            declared = None if headers is None else headers.seconds
+            seconds = self._work.options.read.expected_seconds(declared)
         try:
             size = source.path.stat().st_size
         except OSError:
@@ -225,15 +243,6 @@ class _Decider:
         return existing_result(
             job, self._work.options, whatever_shaped_it=self._batch.resume == "force"
         )
-
-
-def expected_seconds(declared: float | None, options: SegmentOptions) -> float | None:
-    """Return how much of a source of some declared length the options ask for."""
-    if declared is None:
-        return None
-    start = options.read.start_seconds or 0.0
-    end = declared if options.read.end_seconds is None else options.read.end_seconds
-    return max(0.0, min(end, declared) - start)
 
 
 def _require_same_path(source: Found, known: Known, folder: Path) -> None:

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from avscli.batch.child import Child, Parent
 from avscli.errors import MediaError
+
+if TYPE_CHECKING:
+    from avscli.media.identify import Kind
 
 PATIENCE_SECONDS = 60.0  # for one file; network file systems wake up slowly
 
 
 @dataclass(frozen=True, slots=True)
-class Glance:
+class FileHeaders:
     """What the headers of a file say.
 
     Attributes:
-        is_video: None when looking at it ended the process that looked.
+        kind: as `media.identify` has it; None for music, with or without a cover, and no media.
         seconds: declared length; None when unknown.
     """
 
-    is_video: bool | None
-    seconds: float | None
+    kind: Kind | None
+    seconds: float | None = None
 
 
 class Prober:
@@ -46,16 +49,16 @@ class Prober:
         if self._child is not None:
             self._child.end()
 
-    def look(self, path: Path) -> Glance:
-        """Return what the headers of a file say."""
+    def headers(self, path: Path) -> FileHeaders | None:
+        """Return what the headers of a file say; None when reading them ended the process."""
         if self._child is None:
             self._child = Child("avscli.batch.prober")
         answer = self._child.ask({"path": str(path)}, PATIENCE_SECONDS)
         if answer is None:
             self._child.end()
             self._child = None
-            return Glance(None, None)
-        return Glance(answer["is_video"], answer["seconds"])
+            return None
+        return FileHeaders(**answer)
 
 
 def main() -> None:
@@ -65,12 +68,9 @@ def main() -> None:
     parent = Parent()
     for message in parent.messages():
         try:
-            identity = identify(Path(message["path"]))
+            parent.answer(asdict(identify(Path(message["path"]))))
         except MediaError:
-            parent.answer({"is_video": False, "seconds": None})
-        else:
-            is_video = identity.kind != "still"
-            parent.answer({"is_video": is_video, "seconds": identity.seconds})
+            parent.answer(asdict(FileHeaders(None)))
 
 
 if __name__ == "__main__":

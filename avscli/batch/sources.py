@@ -145,7 +145,7 @@ def _listed(
 
 def _named(text: str, narrowing: Narrowing, warn: Callable[[str], None]) -> Iterator[Found]:
     path, key = Path(text), _marked_key(text)
-    if not path.is_dir():
+    if not os.path.isdir(path):  # noqa: PTH112 – Path's raises for names that are too long
         yield Found(path, key or path.name, None, is_certain=True)
         return
     for relative in _walk(path, "", narrowing, [os.path.realpath(path)], warn):

@@ -27,6 +27,7 @@ from tests.e2e.batches import (
     times_finished,
 )
 from tests.e2e.test_process import PATIENCE_SECONDS, wait_until
+from tests.pictures import make_picture, make_song
 
 Batch = Callable[..., Outcome]
 NAMES = ["a.mp4", "day one/b.mp4", "day one/c 😀.mkv", "two\nlines.mp4"]
@@ -470,3 +471,36 @@ def test_a_name_that_a_file_system_allows_is_done_found_and_done_again(
         process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0
     assert statuses(output) == {"a.mp4": "done", name: "done"}
+
+
+def test_pictures_and_music_are_no_jobs_and_animations_are_said_once(
+    batch: Batch, tmp_path: Path
+) -> None:
+    make_clips(tmp_path / "in", ["a.mp4"])
+    for name in ("still.avif", "still.webp", "still.gif"):
+        make_picture(tmp_path / "in" / name, 1)
+    animations = ["1.gif", "2.apng", "3.webp", "4.avif", "5.gif", "6.gif"]
+    for name in animations:
+        make_picture(tmp_path / "in" / name, 3)
+    make_song(tmp_path / "in" / "song.mp3", "libmp3lame")
+    outcome = batch("in", code=0)
+    assert statuses(tmp_path / "out") == {"a.mp4": "done"}
+    assert outcome.err.splitlines()[0] == (
+        "warning: animations have no sound and are left out (6): "
+        "1.gif, 2.apng, 3.webp, 4.avif, 5.gif, ..."
+    )
+    assert outcome.err.count("animations") == 1
+    batch("in/5.gif", code=8)
+    assert statuses(tmp_path / "out")["5.gif"] == "no_audio", "a person named it"
+
+
+@pytest.mark.parametrize("part", ["x" * 256, "/".join(["x" * 200] * 20)], ids=["name", "path"])
+def test_a_listed_name_that_is_too_long_costs_its_own_job_only(
+    batch: Batch, tmp_path: Path, part: str
+) -> None:
+    make_clips(tmp_path / "in", ["a.mp4"])
+    (tmp_path / "list").write_text(f"in/a.mp4\n{part}.mp4\n")
+    batch("@list", code=8)
+    ended = statuses(tmp_path / "out")
+    assert ended.pop("a.mp4") == "done"
+    assert list(ended.values()) == ["failed"]

@@ -11,7 +11,7 @@ import pytest
 
 from avscli.batch.child import Child, describe_end
 from avscli.batch.executors import divide_cores
-from avscli.batch.prober import Glance, Prober
+from avscli.batch.prober import FileHeaders, Prober
 from tests.builders import make_video
 
 ECHO = """
@@ -163,15 +163,16 @@ def test_telling_a_dead_child_is_no_error(echo: str) -> None:
     assert child.end(kill=False) == -signal.SIGKILL
 
 
-def test_a_prober_looks_at_headers(tmp_path: Path) -> None:
+def test_a_prober_reads_headers(tmp_path: Path) -> None:
     video = make_video(tmp_path / "a.mkv", seconds=1, fps=10, size_hw=(16, 16))
     (tmp_path / "b.mp4").write_text("no")
     with Prober() as prober:
-        seen = prober.look(video)
-        assert seen.is_video is True
+        seen = prober.headers(video)
+        assert seen is not None
+        assert seen.kind == "video"
         assert seen.seconds == pytest.approx(1.0, abs=0.1)
-        assert prober.look(tmp_path / "b.mp4") == Glance(False, None)
-        assert prober.look(tmp_path / "absent") == Glance(False, None)
+        assert prober.headers(tmp_path / "b.mp4") == FileHeaders(None)
+        assert prober.headers(tmp_path / "absent") == FileHeaders(None)
 
 
 @pytest.mark.parametrize("num_workers", [1, 2, 3, 5, 8, 100])

@@ -161,6 +161,7 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
     "a string without an end": (b'a.mp4\n"b.mp4\n', "line 2 is no JSON string", "JSON string"),
     "a string with NUL": (b'"a\\u0000.mp4"', "line 1 is no file name", "one name per line"),
     "a string with half a pair": (b'"a\\ud83d.mp4"', "line 1 is no file name", "one name per line"),
+    "a long string without an end": (b'"' + b"x" * 5000, "line 1 is no JSON string", "JSON string"),
     "quotes around nothing": (b"'gone.mp4'", "line 1 is no file name", "without quotes"),
     "a script for ffmpeg": (b"file 'a.mp4'\n", "line 1 is no file name", "script for ffmpeg"),
     "an address": (b"https://example.org/a.mp4", "line 1 is no file name", "save what is there"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from avscli.batch.executors import Work
 from avscli.batch.jobs import JobResult
 from avscli.batch.manifest import Manifest
-from avscli.batch.plan import Plan, expected_seconds, find_videos, in_shard, make_plan
+from avscli.batch.plan import Plan, find_videos, in_shard, make_plan
 from avscli.batch.prober import Prober
 from avscli.config import BatchOptions, ReadOptions, SegmentOptions, Shard
 from avscli.errors import UsageError
@@ -220,4 +220,4 @@ def test_the_range_shortens_what_is_expected(
     declared: float | None, start: float | None, end: float | None, expected: float | None
 ) -> None:
     read = ReadOptions(start_seconds=start, end_seconds=end)
-    assert expected_seconds(declared, SegmentOptions(read)) == expected
+    assert read.expected_seconds(declared) == expected
