@@ -204,3 +204,11 @@ def test_a_full_disk_is_said(tmp_path: Path) -> None:
     assert list(read_records(tmp_path)) == []
     write(tmp_path, ("b.mp4", JobResult("done")))
     assert [r.key for r in read_records(tmp_path)] == ["b.mp4"]
+
+
+def test_results_of_a_version_that_knew_no_failed_outputs_are_read(tmp_path: Path) -> None:
+    path = write(tmp_path, ("a.mp4", JobResult("done", 240, 10.0, 5.0, 0.9, 0.5, 1000)))
+    path.write_text(path.read_text().replace(', "failed_outputs": {}', ""))
+    assert "failed_outputs" not in path.read_text()
+    (record,) = latest_records(tmp_path)
+    assert record.result.failed_outputs == {}

@@ -98,6 +98,39 @@ def test_a_range_is_written_as_a_range(media: MediaInfo) -> None:
     assert len(chroma(write_all(media, frames, options))) == len(frames) == 9
 
 
+@pytest.mark.parametrize("start", [0.0, 0.5, 3600.0])
+def test_where_its_time_line_starts_is_told_once_the_file_is_whole(
+    tmp_path: Path, start: float
+) -> None:
+    media = probe(
+        make_video(
+            tmp_path / "late.mp4",
+            size_hw=SIZE_HW,
+            start_offset_seconds=start,
+            audio_start_seconds=start,
+        )
+    )
+    told: list[float] = []
+    with open_sink(tmp_path, media, offsets=told) as sink:
+        for frame in predictions(media):
+            sink.write(frame)
+        assert told == []
+    assert told == [3600.0 if start == 3600.0 else 0.0]
+
+
+def test_an_overlay_that_failed_tells_no_offset(media: MediaInfo) -> None:
+    told: list[float] = []
+
+    def write_too_many() -> None:
+        with open_sink(media.path.parent, media, offsets=told) as sink:
+            for frame in [*predictions(media), *predictions(media)]:
+                sink.write(frame)
+
+    with pytest.raises(MediaError):
+        write_too_many()
+    assert told == []
+
+
 def test_no_more_than_the_bound_is_ever_waiting(media: MediaInfo) -> None:
     with open_sink(media.path.parent, media) as sink:
         most = 0
