@@ -10,6 +10,7 @@ import typer
 from avscli import console
 from avscli.commands import _options as shared
 from avscli.config import Precision
+from avscli.datasets.registry import kinds_for
 from avscli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ def train(
         list[str] | None,
         typer.Option(
             metavar="KIND=ROOT",
-            help="avsbench-s4, -ms3, -avss=ROOT or scenes=COUNT, repeatable; "
-            "for mini avsmix=ROOT, without it scenes alone.",
+            help=f"Of {', '.join(kinds_for('train'))}, repeatable; scenes=COUNT instead of a "
+            "folder. mini takes avsmix, without it scenes alone; the others take the rest.",
         ),
     ] = None,
     start_backbone: Annotated[
