@@ -13,10 +13,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +22,6 @@ import pytest
 from tests.e2e.batches import (
     make_clips,
     manifest_lines,
-    require_same,
     require_whole,
     result_folders,
     start_batch,
@@ -34,6 +30,7 @@ from tests.e2e.batches import (
 )
 from tests.e2e.test_process import PATIENCE_SECONDS, wait_until
 from tests.e2e.test_refusals import small_disk
+from tests.fuzz.kills import Killer, require_once, workers_of
 
 NUM_FILES = 10
 NUM_KILLS = 24
@@ -92,65 +89,21 @@ def finish(process: subprocess.Popen[str], codes: set[int]) -> str:
     return err
 
 
-def require_undisturbed(output: Path, reference: Path) -> None:
-    assert times_finished(output) == dict.fromkeys(result_folders(reference), 1)
-    require_whole(output)
-    require_same(output, reference)
-
-
-def workers_of(pid: int) -> list[int]:
-    """Return the processes that a batch has started and that still run."""
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except FileNotFoundError:
-        return []
-    return [int(child) for child in children]
-
-
-def kill(pid: int) -> bool:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 def test_killed_at_random_moments_everything_is_done_exactly_once(
     start: Start, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
-    """Kill the parent or a worker, carry on, and again; a finished batch begins anew elsewhere."""
-    draw = random.Random(SEED)
-    kills = {"parent": 0, "worker": 0}
-    with ExitStack() as at_the_end:
-        for number in count():
-            output = tmp_path / f"out {number}"
-            run = partial(start, output, "--workers", 2)
-            process = run()
-            while len(times_finished(output)) < NUM_FILES:
-                at_the_end.callback(process.kill)
-                _wait(process, draw.uniform(0.0, undisturbed.seconds))
-                if process.poll() is not None:
-                    # 8: a file lost its worker twice. 6: three workers in a row died early.
-                    finish(process, {0, 6, 8})
-                    process = run()
-                elif sum(kills.values()) >= NUM_KILLS:
-                    _wait(process, PATIENCE_SECONDS)
-                elif draw.random() < 0.5:
-                    kills["parent"] += kill(process.pid)
-                    finish(process, {-signal.SIGKILL, 0})  # 0: it was through just before
-                    process = run()
-                elif workers := workers_of(process.pid):
-                    kills["worker"] += kill(draw.choice(workers))
-            finish(process, {0})
-            require_undisturbed(output, undisturbed.output)
-            if sum(kills.values()) >= NUM_KILLS:
-                break
-    assert min(kills.values()) > 3, kills
+    """Kill the batch or a worker, carry on, and again; a finished batch begins anew elsewhere.
 
+    ``python -m tests.fuzz.kills`` does the same for longer.
+    """
 
-def _wait(process: subprocess.Popen[str], seconds: float) -> None:
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(seconds)
+    def run(output: Path) -> subprocess.Popen[str]:
+        return start(output, "--workers", 2)
+
+    killer = Killer(run, undisturbed.output, undisturbed.seconds, random.Random(SEED))
+    tally = killer.kill(tmp_path, NUM_KILLS, print)
+    assert sum(tally.killed.values()) >= NUM_KILLS
+    assert min(tally.killed.values()) > 3, tally
 
 
 @pytest.mark.usefixtures("heeds_ctrl_c")
@@ -167,7 +120,7 @@ def test_ctrl_c_finishes_what_is_in_work(start: Start, reference: Path, tmp_path
     require_whole(output)
     assert result_folders(output) == set(done), "files in work were finished and noted"
     finish(start(output, "--workers", 2), {0})
-    require_undisturbed(output, reference)
+    require_once(output, reference)
 
 
 @pytest.mark.usefixtures("heeds_ctrl_c")
@@ -200,27 +153,49 @@ def test_sigterm_drops_what_is_in_work_and_workers_end(start: Start, tmp_path: P
     assert sorted(path.name for path in output.iterdir()) == ["manifest.jsonl"]
 
 
-def test_a_worker_that_crashes_now_and_then_loses_nothing(
+CRASHES = (4, 9, 30)  # of the files that workers open, counted over all of them
+
+
+def test_workers_that_crash_in_the_middle_lose_only_the_file_in_work(
     start: Start, reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Let workers segfault after a random number of opened files, again and again."""
+    """Let workers segfault at certain openings of files, whoever comes to open them."""
+    (tmp_path / "tickets").mkdir()
     (tmp_path / "sitecustomize.py").write_text(
-        "import av, ctypes, random, sys\n"
+        "import av, ctypes, itertools, sys\n"
         "_open = av.open\n"
         "def faulty_open(*args, **options):\n"
-        "    if 'worker' in sys.argv[0] and random.random() < 0.12:\n"
+        "    for ticket in itertools.count():\n"
+        "        try:\n"
+        f"            open(f'{tmp_path / 'tickets'}/{{ticket}}', 'x')\n"
+        "            break\n"
+        "        except FileExistsError:\n"
+        "            pass\n"
+        f"    if ticket in {CRASHES}:\n"
         "        ctypes.string_at(0)\n"
         "    return _open(*args, **options)\n"
-        "av.open = faulty_open\n"
+        "if 'worker' in ' '.join(sys.orig_argv):\n"
+        "    av.open = faulty_open\n"
     )
     output = tmp_path / "out"
     with monkeypatch.context() as patch:
         patch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
-        finish(start(output, "--workers", 2), {0, 8})
-        crashed = [key for key, status in statuses(output).items() if status == "crashed"]
-        assert "SIGSEGV" in (output / "manifest.jsonl").read_text() or not crashed
+        err = finish(start(output, "--workers", 2), {8})
+    ended = statuses(output)
+    crashed = [key for key, status in ended.items() if status == "crashed"]
+    assert len(crashed) == len(CRASHES), ended
+    assert all("SIGSEGV" in line["result"]["message"] for line in last_lines(output, crashed))
+    assert all(key in err for key in crashed)
+    assert result_folders(output) == set(ended) - set(crashed) == set(times_finished(output))
+    require_whole(output)
     finish(start(output, "--workers", 2), {0})
-    require_undisturbed(output, reference)
+    require_once(output, reference)
+
+
+def last_lines(output: Path, keys: list[str]) -> list[dict[str, Any]]:
+    """Return the last line of the manifest about each key."""
+    latest = {line["key"]: line for line in manifest_lines(output)}
+    return [latest[key] for key in keys]
 
 
 # --- a disk that is full --------------------------------------------------------------------
@@ -240,7 +215,7 @@ def test_a_disk_that_fills_up_fails_the_rest_and_carries_on_later(
         again = ["mount", "-o", "remount,size=64m", str(disk)]
         subprocess.run(again, check=True)
         finish(start(output, "--workers", 2), {0})
-        require_undisturbed(output, reference)
+        require_once(output, reference)
 
 
 def test_a_disk_that_is_full_in_the_middle_of_a_file(
