@@ -69,7 +69,7 @@ class Child:
         """The process id."""
         return self._process.pid
 
-    def tell(self, message: Mapping[str, object]) -> None:
+    def send(self, message: Mapping[str, object]) -> None:
         """Send a message; a child that is dead already will be noticed when its answers end."""
         assert self._process.stdin is not None
         try:
@@ -78,7 +78,7 @@ class Child:
         except BrokenPipeError:
             return
 
-    def hear(self) -> list[Message] | None:
+    def receive(self) -> list[Message] | None:
         """Return the answers that are there, at least a part of one; None at their end."""
         data = os.read(self.answers, 1 << 16)
         if not data:
@@ -88,11 +88,11 @@ class Child:
 
     def ask(self, message: Mapping[str, object], seconds: float) -> Message | None:
         """Send a message and wait for its answer; None when it dies or takes too long."""
-        self.tell(message)
+        self.send(message)
         with selectors.DefaultSelector() as selector:
             selector.register(self.answers, selectors.EVENT_READ)
             while selector.select(seconds):
-                messages = self.hear()
+                messages = self.receive()
                 if messages is None:
                     return None
                 if messages:

@@ -22,15 +22,17 @@ class Planned:
     Attributes:
         num_jobs: files to do.
         num_up_to_date: files whose results are good as they are.
-        num_workers: how many are done at once.
+        num_workers: how many are done at once; None when only a Ray cluster knows, and it has not
+            been asked.
         media_seconds: length of what is to be done, estimated where files do not declare it.
         num_bytes: about what the results will take.
-        wall_seconds: about how long it will take, from earlier results here; None without any.
+        wall_seconds: about how long it will take, from earlier results here; None without
+            any, or when `num_workers` is None.
     """
 
     num_jobs: int
     num_up_to_date: int
-    num_workers: int
+    num_workers: int | None
     media_seconds: float
     num_bytes: int
     wall_seconds: float | None

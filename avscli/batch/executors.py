@@ -11,11 +11,11 @@ import selectors
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from avscli import errors
 from avscli.batch.child import Child, Message, describe_end
@@ -96,13 +96,13 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Warned:
     """A worker has something to say about its device."""
 
     message: str
 
 
-Update = Started | Advanced | Finished | Lost | Told
+Update = Started | Advanced | Finished | Lost | Warned
 
 
 class Executor(Protocol):
@@ -162,7 +162,7 @@ class _Slot:
     deadline: float | None = None
 
 
-class Processes:
+class WorkerPool:
     """One process per worker on this machine; a single one is serial work, safely fenced in.
 
     Args:
@@ -219,7 +219,7 @@ class Processes:
         assert slot.child is not None
         slot.job = job
         slot.child.forget_words()
-        slot.child.tell(to_json(job))
+        slot.child.send(to_json(job))
 
     def updates(self, seconds: float) -> Sequence[Update]:
         """Return what has happened, after waiting for that long at most.
@@ -231,13 +231,13 @@ class Processes:
         found: list[Update] = []
         for key, _events in self._selector.select(seconds):
             slot = key.data
-            messages = slot.child.hear()
+            messages = slot.child.receive()
             if messages is None:
                 found += self._after_death(slot)
                 continue
             for message in messages:
                 found += self._understood(slot, message)
-        return found + self._overdue()
+        return found + overdue(self._slots, self._timeout, self._end)
 
     def _start(self, slot: _Slot) -> None:
         threads = os.environ.get("OMP_NUM_THREADS", str(max(1, len(slot.cores))))
@@ -245,7 +245,7 @@ class Processes:
         slot.child = Child("avscli.batch.worker", environment=environment, inherit=(self._inherit,))
         self._selector.register(slot.child.answers, selectors.EVENT_READ, slot)
         options = replace(self._work.options, device=slot.device)
-        slot.child.tell(
+        slot.child.send(
             {"weights": self._work.weights, "options": to_json(options), "cores": slot.cores}
         )
 
@@ -253,7 +253,7 @@ class Processes:
         event = message["event"]
         if event == "ready":
             slot.is_ready, self._failed_starts = True, 0
-            return [Told(warning) for warning in message["warnings"]]
+            return [Warned(warning) for warning in message["warnings"]]
         if event == "unusable":
             raise error_from(message)
         assert slot.job is not None, "workers speak of their job only"
@@ -286,17 +286,6 @@ class Processes:
             return [Lost(slot.index, job, why, was_ready)]
         return [Finished(slot.index, job, JobResult("crashed", message=why))]
 
-    def _overdue(self) -> list[Update]:
-        now, found = time.monotonic(), list[Update]()
-        for slot in self._slots:
-            if slot.job is not None and slot.deadline is not None and now >= slot.deadline:
-                job = slot.job
-                self._end(slot)
-                message = f"it took longer than {self._timeout:g} s"
-                result = JobResult("timed_out", wall_seconds=self._timeout or 0.0, message=message)
-                found.append(Finished(slot.index, job, result))
-        return found
-
     def _end(self, slot: _Slot, *, kill: bool = True) -> int:
         """End a slot's process, and remove what its job has half written."""
         assert slot.child is not None
@@ -306,6 +295,39 @@ class Processes:
             clear_partial(Path(slot.job.folder), Path(slot.job.source).name)
         slot.child, slot.is_ready, slot.job, slot.deadline = None, False, None, None
         return status
+
+
+class Slot(Protocol):
+    """A place that does one job at a time.
+
+    Attributes:
+        index: its number, as updates have it.
+        job: what it does; None when it is free.
+        deadline: when that has to be done, on the monotonic clock; None without a time-out.
+    """
+
+    index: int
+    job: Job | None
+    deadline: float | None
+
+
+SlotT = TypeVar("SlotT", bound=Slot)
+
+
+def overdue(
+    slots: Sequence[SlotT], timeout_seconds: float | None, end: Callable[[SlotT], object]
+) -> list[Update]:
+    """End what takes longer than it may, and return how those jobs ended."""
+    now, found = time.monotonic(), list[Update]()
+    late = [slot for slot in slots if slot.deadline is not None and now >= slot.deadline]
+    for slot in late:
+        assert slot.job is not None, "only jobs have deadlines"
+        assert timeout_seconds is not None, "or there would be no deadlines"
+        message = f"it took longer than {timeout_seconds:g} s"
+        result = JobResult("timed_out", wall_seconds=timeout_seconds, message=message)
+        found.append(Finished(slot.index, slot.job, result))
+        end(slot)
+    return found
 
 
 def divide_cores(num_workers: int) -> list[tuple[int, ...]]:

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from avscli import __version__
 from avscli.batch.child import Message
-from avscli.batch.executors import Finished, Lost, Started, Told, Update, error_from
+from avscli.batch.executors import Finished, Lost, Started, Update, Warned, error_from, overdue
 from avscli.batch.jobs import Job, JobResult, options_from_json, to_json
-from avscli.batch.worker import do_job
-from avscli.errors import AvscliError, DeviceError, MissingExtraError
+from avscli.batch.worker import do_job, try_to_open
+from avscli.errors import DeviceError, MissingExtraError
 from avscli.outputs.disk import output_errors
 from avscli.outputs.run_folder import clear_partial
 
@@ -50,18 +50,12 @@ class RayWorker:
 
     def open(self) -> Message:
         """Load the network; say that it is ready, or why it is not."""
-        from avscli.pipeline import open_runtime
-
-        warnings: list[str] = []
-        try:
-            self._runtime = open_runtime(self._weights, self._options, warnings.append)
-        except AvscliError as err:
-            kind = type(err).__name__
-            return {"event": "unusable", "kind": kind, "message": str(err), "hint": err.hint}
-        return {"event": "ready", "warnings": warnings}
+        self._runtime, message = try_to_open(self._weights, self._options)
+        return message
 
     def do(self, job: Message) -> Message:
         """Do a job, given and returned as JSON values."""
+        assert self._runtime is not None, "it was ready"
         result, is_clean = do_job(Job(**job), self._runtime, self._options, lambda _progress: None)
         return {"event": "result", "result": to_json(result), "is_clean": is_clean}
 
@@ -163,7 +157,7 @@ class RayCluster:
         for answer in answered:
             found += self._understood(waiting[answer])
         self._require_workers()
-        return found + self._overdue()
+        return found + overdue(self._slots, self._batch.timeout_seconds, self._replace)
 
     def _understood(self, slot: _Slot) -> list[Update]:
         try:
@@ -175,7 +169,7 @@ class RayCluster:
             raise error_from(message)
         if message["event"] == "ready":
             slot.is_ready = True
-            return [Told(warning) for warning in message["warnings"]]
+            return [Warned(warning) for warning in message["warnings"]]
         assert slot.job is not None, "only jobs have results"
         job, slot.job, slot.deadline = slot.job, None, None
         if not message["is_clean"]:
@@ -188,17 +182,6 @@ class RayCluster:
         # Ray does not tell a decoder that crashes from a node that is switched off.
         why = f"its worker died: {str(err).strip().splitlines()[0]}"
         return [] if job is None else [Lost(slot.index, job, why, had_begun=True)]
-
-    def _overdue(self) -> list[Update]:
-        now, found = time.monotonic(), list[Update]()
-        for slot in self._slots:
-            if slot.job is not None and slot.deadline is not None and now >= slot.deadline:
-                job, limit = slot.job, self._batch.timeout_seconds or 0.0
-                self._replace(slot)
-                message = f"it took longer than {limit:g} s"
-                result = JobResult("timed_out", wall_seconds=limit, message=message)
-                found.append(Finished(slot.index, job, result))
-        return found
 
     def _require_workers(self) -> None:
         if any(slot.is_ready for slot in self._slots):

@@ -29,7 +29,7 @@ from avscli.batch.events import (
     Ticked,
     Watch,
 )
-from avscli.batch.executors import Advanced, Finished, Lost, Processes, Started, Told, Update
+from avscli.batch.executors import Advanced, Finished, Lost, Started, Update, Warned, WorkerPool
 from avscli.batch.jobs import Job, JobResult, expected_bytes
 from avscli.batch.manifest import Manifest
 from avscli.batch.plan import Plan, find_videos, make_plan
@@ -55,15 +55,16 @@ def plan_batch(
     *,
     watch: Watch,
     warn: Callable[[str], None],
-) -> Plan:
-    """Return what `run_batch` would do, without doing or writing anything.
+) -> tuple[Plan, Planned]:
+    """Return what `run_batch` would do, also in numbers, without doing or writing anything.
 
     Raises:
         AvscliError: as `run_batch`, before it begins.
     """
     with Prober() as prober:
         sources = find_videos(inputs, output, batch, prober, warn)
-        return make_plan(sources, output, work, batch, prober, looked=lambda n: watch(Looked(n)))
+        plan = make_plan(sources, output, work, batch, prober, looked=lambda n: watch(Looked(n)))
+    return plan, planned(plan, work, known_workers(batch))
 
 
 def run_batch(
@@ -130,12 +131,12 @@ def open_executor(
 
         output = manifest.path.parent
         return RayCluster(work, batch, output=output, inputs=_one_of_each_disk(jobs))
-    devices = batch.devices or (work.options.device,)
-    workers = batch.workers or len(devices)
-    return Processes(
+    num_workers = known_workers(batch)
+    assert num_workers is not None, "a Ray cluster alone has to be asked"
+    return WorkerPool(
         work,
-        num_workers=workers,  # also for fewer files: the same share of cores, the same bytes
-        devices=devices,
+        num_workers=num_workers,  # also for fewer files: the same share of cores, the same bytes
+        devices=batch.devices or (work.options.device,),
         timeout_seconds=batch.timeout_seconds,
         inherit=manifest.descriptor,
     )
@@ -149,7 +150,14 @@ def _one_of_each_disk(jobs: Sequence[Job]) -> list[Path]:
     return list(found.values())
 
 
-def planned(plan: Plan, work: Work, num_workers: int) -> Planned:
+def known_workers(batch: BatchOptions) -> int | None:
+    """Return how many files are done at once; None where only a Ray cluster knows."""
+    if batch.workers is not None:
+        return batch.workers
+    return None if batch.engine == "ray" else max(1, len(batch.devices))
+
+
+def planned(plan: Plan, work: Work, num_workers: int | None) -> Planned:
     """Return a plan in numbers."""
     total = sum(media_seconds(plan).values())
     speed = plan.seconds_per_second
@@ -159,7 +167,7 @@ def planned(plan: Plan, work: Work, num_workers: int) -> Planned:
         num_workers=num_workers,
         media_seconds=total,
         num_bytes=sum(expected_bytes(job, work.options) for job, _why in plan.jobs),
-        wall_seconds=None if speed is None else total * speed / num_workers,
+        wall_seconds=total * speed / num_workers if speed and num_workers else None,
     )
 
 
@@ -192,7 +200,7 @@ class _Run:
     _losses: Counter[str] = field(default_factory=Counter)
     _in_work: int = 0
     _is_stopping: bool = False
-    _told: set[str] = field(default_factory=set)
+    _warned: set[str] = field(default_factory=set)
 
     def adopt(self, plan: Plan) -> None:
         """Record results that lie there already."""
@@ -237,9 +245,9 @@ class _Run:
                 self._in_work -= 1
                 self._losses[job.key] += had_begun
                 self._lost(worker, job, why)
-            case Told(message):
-                if message not in self._told:
-                    self._told.add(message)
+            case Warned(message):
+                if message not in self._warned:
+                    self._warned.add(message)
                     self.warn(message)
 
     def _finished(self, worker: int, job: Job, result: JobResult) -> None:

@@ -12,7 +12,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING
 
-from avscli.batch.child import Parent
+from avscli.batch.child import Message, Parent
 from avscli.batch.jobs import Job, JobResult, options_from_json, run_job, to_json
 from avscli.errors import AvscliError
 
@@ -32,17 +32,11 @@ def main() -> None:
     messages = parent.messages()
     setup = next(messages)
     _keep_to(setup["cores"])
-    from avscli.pipeline import open_runtime
-
     options = options_from_json(setup["options"])
-    warnings: list[str] = []
-    try:
-        runtime = open_runtime(setup["weights"], options, warnings.append)
-    except AvscliError as err:
-        kind = type(err).__name__
-        parent.answer({"event": "unusable", "kind": kind, "message": str(err), "hint": err.hint})
+    runtime, message = try_to_open(setup["weights"], options)
+    parent.answer(message)
+    if runtime is None:
         return
-    parent.answer({"event": "ready", "device": runtime.facts(), "warnings": warnings})
     runtime.warn = _ignore  # what a file's run warns of is in its result
     for message in messages:
         job = Job(**message)
@@ -51,6 +45,19 @@ def main() -> None:
         parent.answer({"event": "result", "result": to_json(result), "is_clean": is_clean})
         if not is_clean:
             return
+
+
+def try_to_open(weights: str, options: SegmentOptions) -> tuple[Runtime | None, Message]:
+    """Load a network, and return it with a message that it is ready, or None with the reason."""
+    from avscli.pipeline import open_runtime
+
+    warnings: list[str] = []
+    try:
+        runtime = open_runtime(weights, options, warnings.append)
+    except AvscliError as err:
+        kind = type(err).__name__
+        return None, {"event": "unusable", "kind": kind, "message": str(err), "hint": err.hint}
+    return runtime, {"event": "ready", "device": runtime.facts(), "warnings": warnings}
 
 
 def do_job(

@@ -8,7 +8,15 @@ from typing import Annotated
 
 import typer
 
-from avscli.config import ARTIFACTS, Artifact, DevicePrecision, NoAudioPolicy, Shard
+from avscli.config import (
+    ARTIFACTS,
+    Artifact,
+    DevicePrecision,
+    NoAudioPolicy,
+    ReadOptions,
+    SegmentOptions,
+    Shard,
+)
 
 
 def parse_time(text: str) -> float:
@@ -150,3 +158,39 @@ WriteOption = Annotated[
         help="What to write beside frames.jsonl and run.json: coco, overlay, csv.",
     ),
 ]
+
+
+def segment_options(
+    *,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    batch_clips: BatchClipsOption = None,
+    fps: FpsOption = "native",  # type: ignore[assignment]  # Typer runs the parser over it
+    start: TimeOption = None,
+    end: TimeOption = None,
+    threshold: ThresholdOption = None,
+    region_threshold: RegionThresholdOption = None,
+    min_area: MinAreaOption = 0.0,
+    audio_track: AudioTrackOption = 0,
+    no_audio: NoAudioOption = "error",
+    write: WriteOption = ALL_ARTIFACTS,
+    overwrite: OverwriteOption = False,
+) -> SegmentOptions:
+    """Build what ``avs segment`` and ``avs batch`` can be told about each file."""
+    return SegmentOptions(
+        read=ReadOptions(
+            fps=fps or None,
+            start_seconds=start,
+            end_seconds=end,
+            audio_track=audio_track,
+            no_audio=no_audio,
+        ),
+        threshold=threshold,
+        region_threshold=region_threshold,
+        min_area=min_area,
+        device=device,
+        precision=precision,
+        batch_clips=batch_clips,
+        write=write,  # type: ignore[arg-type]  # a tuple: Typer has run the parser
+        overwrite=overwrite,
+    )

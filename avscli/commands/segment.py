@@ -9,26 +9,17 @@ import typer
 
 from avscli import console
 from avscli.commands import _options as shared
-from avscli.config import DEFAULT_WEIGHTS, ReadOptions, SegmentOptions
+from avscli.commands._takes import takes
+from avscli.config import DEFAULT_WEIGHTS, SegmentOptions
 
 
+@takes(options=shared.segment_options)
 def segment(
     source: Annotated[Path, typer.Argument(help="The video file.", show_default=False)],
     output: shared.OutputOption = Path("avs_out"),
     weights: shared.WeightsOption = DEFAULT_WEIGHTS,
-    device: shared.DeviceOption = "auto",
-    precision: shared.PrecisionOption = "auto",
-    batch_clips: shared.BatchClipsOption = None,
-    fps: shared.FpsOption = "native",  # type: ignore[assignment]
-    start: shared.TimeOption = None,
-    end: shared.TimeOption = None,
-    threshold: shared.ThresholdOption = None,
-    region_threshold: shared.RegionThresholdOption = None,
-    min_area: shared.MinAreaOption = 0.0,
-    audio_track: shared.AudioTrackOption = 0,
-    no_audio: shared.NoAudioOption = "error",
-    write: shared.WriteOption = shared.ALL_ARTIFACTS,
-    overwrite: shared.OverwriteOption = False,
+    *,
+    options: SegmentOptions,
     as_json: shared.JsonOption = False,
     quiet: shared.QuietOption = False,
 ) -> None:
@@ -43,18 +34,6 @@ def segment(
     require_regular_file(source)  # a slip in the path is told before torch loads
     from avscli.pipeline import open_runtime, segment_file
 
-    read = ReadOptions(fps or None, start, end, audio_track, no_audio)
-    options = SegmentOptions(
-        read,
-        threshold,
-        region_threshold,
-        min_area,
-        device,
-        precision,
-        batch_clips,
-        write,  # type: ignore[arg-type]  # a tuple: Typer has run the parser
-        overwrite,
-    )
     runtime = open_runtime(weights, options, console.warn)
     with console.progress(source.name, quiet=quiet) as on_progress:
         report = segment_file(source, output, runtime, options, on_progress)

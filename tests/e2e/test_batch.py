@@ -504,3 +504,31 @@ def test_a_listed_name_that_is_too_long_costs_its_own_job_only(
     ended = statuses(tmp_path / "out")
     assert ended.pop("a.mp4") == "done"
     assert list(ended.values()) == ["failed"]
+
+
+@pytest.mark.parametrize(
+    ("options", "num_workers"),
+    [
+        ([], 1),
+        (["--workers", "3"], 3),
+        (["--devices", "cpu,cpu"], 2),
+        (["--engine", "ray"], None),
+        (["--engine", "ray", "--workers", "4"], 4),
+    ],
+)
+def test_a_plan_promises_no_more_than_it_knows(
+    batch: Batch, tmp_path: Path, options: list[str], num_workers: int | None
+) -> None:
+    make_clips(tmp_path / "in", ["a.mp4"], seconds=1)
+    batch("in", code=0)
+    make_clips(tmp_path / "in", ["b.mp4"], seconds=1)
+    outcome = batch("in", "--dry-run", "--json", *options, code=0)
+    planned = json.loads(outcome.out.splitlines()[-1])
+    (done,) = manifest_lines(tmp_path / "out")
+    speed = done["result"]["wall_seconds"] / done["result"]["media_seconds"]
+    assert planned["num_workers"] == num_workers
+    if num_workers is None:
+        assert planned["wall_seconds"] is None, "how many a cluster does at once is not asked"
+    else:
+        expected = planned["media_seconds"] * speed / num_workers
+        assert planned["wall_seconds"] == pytest.approx(expected)

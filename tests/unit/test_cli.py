@@ -1,14 +1,17 @@
 """One handler turns every failure into its exit code and one line."""
 
 import json
+import os
 import re
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import typer
 
 from avscli import cli, errors
+from avscli.commands import batch
 from avscli.commands._options import parse_artifacts, parse_fps, parse_time
 from avscli.errors import AvscliError, ExitCode
 from tests.conftest import Avs
@@ -107,6 +110,32 @@ def test_every_command_explains_itself(avs: Avs, command: list[str], flag: str) 
     outcome = avs(*command, flag)
     assert (outcome.code, outcome.err) == (0, "")
     assert "Usage: avs" in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("--threshold", "2", "--threshold must lie between 0 and 1, got 2.0"),
+        ("--min-area", "1", "--min-area is a share of the frame in [0, 1), got 1.0"),
+        ("--batch-clips", "0", "--batch-clips must be at least 1, got 0"),
+        ("--audio-track", "-1", "--audio-track counts from 0, got -1"),
+        ("--fps", "2000", "--fps must lie in (0, 1000] or be 'native', got 2000.0"),
+    ],
+)
+@pytest.mark.parametrize("command", ["segment", "batch"])
+def test_options_of_a_file_are_the_same_for_one_and_for_many(
+    avs: Avs, command: str, option: str, value: str, says: str
+) -> None:
+    outcome = avs(command, "absent.mp4", option, value)
+    assert (outcome.code, outcome.err.splitlines()[0]) == (2, f"error: {says}")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="is about other systems")
+def test_a_batch_elsewhere_is_refused_at_once(avs: Avs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "os", SimpleNamespace(name="nt"))
+    outcome = avs("batch", "absent")
+    assert outcome.code == ExitCode.USAGE
+    assert outcome.err.startswith("error: avs batch needs a POSIX system")
 
 
 @pytest.mark.parametrize("command", [[], ["models"]])

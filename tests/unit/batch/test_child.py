@@ -158,8 +158,8 @@ def test_telling_a_dead_child_is_no_error(echo: str) -> None:
     child = Child(echo)
     os.kill(child.pid, signal.SIGKILL)
     wait_for_end(child.pid)
-    child.tell({"anything": 1})
-    assert child.hear() is None
+    child.send({"anything": 1})
+    assert child.receive() is None
     assert child.end(kill=False) == -signal.SIGKILL
 
 
