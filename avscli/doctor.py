@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import platform
 import time
-from importlib import metadata
+from importlib import import_module, metadata
 from typing import TYPE_CHECKING
 
-import torch
-
 from avscli import __version__
-from avscli.checkpoints import load_network, read_golden, require_verified
 from avscli.config import DEFAULT_WEIGHTS
-from avscli.devices import choose_device, start
 from avscli.errors import AvscliError, MissingExtraError, OutputError
-from avscli.media.capabilities import available_encoders, library_versions, program
-from avscli.shipped import find_checkpoint, list_shipped
 
+# Nothing above needs a package that could be missing: the doctor has to be able to say so.
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-_PACKAGES = ("torch", "numpy", "av", "opencv-python-headless", "pycocotools", "safetensors")
+Facts = dict[str, str | list[str] | dict[str, str]]
+
+PACKAGES = {  # as pip knows them, and as Python imports them
+    "torch": "torch",
+    "numpy": "numpy",
+    "av": "av",
+    "ffmpeg-python": "ffmpeg",
+    "imageio-ffmpeg": "imageio_ffmpeg",
+    "opencv-python-headless": "cv2",
+    "pycocotools": "pycocotools.mask",
+    "safetensors": "safetensors.torch",
+    "tqdm": "tqdm",
+}
 
 
-def examine(
-    device: str, warn: Callable[[str], None]
-) -> tuple[dict[str, object], list[AvscliError]]:
-    """Look at everything ``avs segment`` needs.
+def examine(device: str, warn: Callable[[str], None]) -> tuple[Facts, list[AvscliError]]:
+    """Look at everything ``avs segment`` needs; where packages are missing, only at these.
 
     Args:
         device: as for ``avs segment``.
@@ -36,25 +41,33 @@ def examine(
         JSON-able facts, and what stands in the way.
     """
     problems: list[AvscliError] = []
-    encoders = available_encoders()
-    facts: dict[str, object] = {
+    facts: Facts = {
         "avs": __version__,
         "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
-        "packages": {name: _version(name, problems) for name in _PACKAGES},
-        "ffmpeg_libraries": dict(library_versions()),
-        "encoders": encoders,
+        "machine": f"{platform.system()} {platform.machine()}",
+        "packages": {name: _version(name, problems) for name in PACKAGES},
     }
-    if "libx264" not in encoders:
-        problems.append(OutputError("the FFmpeg libraries lack libx264, which writes overlays"))
-    try:
-        facts["ffmpeg_program"] = " ".join(program())
-    except RuntimeError as err:
-        problems.append(MissingExtraError(f"no ffmpeg program: {err}"))
-    facts["weights"] = _weights_lines(problems)
-    facts["self_test"] = _self_test(device, warn, problems)
+    if not problems:
+        facts |= _media_facts(problems)
+        facts["weights"] = _weights_lines(problems)
+        facts["self_test"] = _self_test(device, warn, problems)
     facts["problems"] = [str(problem) for problem in problems]
     return facts, problems
+
+
+def facts_as_rows(facts: Mapping[str, str | list[str] | dict[str, str]]) -> list[tuple[str, str]]:
+    """Return facts as the rows of a table for people.
+
+    >>> facts_as_rows({"avs": "1", "packages": {"av": "18", "torch": "2"}, "problems": []})
+    [('avs', '1'), ('packages', 'av 18\\ntorch 2'), ('problems', 'none')]
+    """
+    rows = []
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            value = [f"{part} {found}" for part, found in value.items()]
+        shown = value if isinstance(value, str) else "\n".join(value) or "none"
+        rows.append((name.replace("_", " "), shown))
+    return rows
 
 
 def require_healthy(problems: Sequence[AvscliError]) -> None:
@@ -65,19 +78,52 @@ def require_healthy(problems: Sequence[AvscliError]) -> None:
     """
     if problems:
         first = problems[0]
-        told = "; ".join(dict.fromkeys(str(problem) for problem in problems))
-        raise type(first)(told, hint=first.hint or "reinstall avscli")
+        message = "; ".join(dict.fromkeys(str(problem) for problem in problems))
+        raise type(first)(message, hint=first.hint or "reinstall avscli")
 
 
 def _version(package: str, problems: list[AvscliError]) -> str:
     try:
+        import_module(PACKAGES[package])
+    except (ImportError, OSError) as err:  # the latter: a shared library it needs
+        try:
+            metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found = "missing"
+            problem = MissingExtraError(
+                f"{package} is not installed", hint=f"pip install {package}"
+            )
+        else:
+            found = "broken"
+            problem = MissingExtraError(
+                f"{package} is installed and cannot be imported: {err}",
+                hint=f"pip install --force-reinstall {package}",
+            )
+        problems.append(problem)
+        return found
+    try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
-        problems.append(MissingExtraError(f"{package} is not installed"))
-        return "missing"
+        return "of another package"  # opencv-python is as good as its headless kind
+
+
+def _media_facts(problems: list[AvscliError]) -> Facts:
+    from avscli.media.capabilities import available_encoders, library_versions, program
+
+    encoders = available_encoders()
+    facts: Facts = {"ffmpeg_libraries": dict(library_versions()), "encoders": encoders}
+    if "libx264" not in encoders:
+        problems.append(OutputError("the FFmpeg libraries lack libx264, which writes overlays"))
+    try:
+        facts["ffmpeg_program"] = " ".join(program())
+    except RuntimeError as err:
+        problems.append(MissingExtraError(f"no ffmpeg program: {err}"))
+    return facts
 
 
 def _weights_lines(problems: list[AvscliError]) -> list[str]:
+    from avscli.shipped import list_shipped
+
     try:
         return [_weights_line(entry.name, problems) for entry in list_shipped()]
     except AvscliError as err:
@@ -86,6 +132,8 @@ def _weights_lines(problems: list[AvscliError]) -> list[str]:
 
 
 def _weights_line(name: str, problems: list[AvscliError]) -> str:
+    from avscli.checkpoints import require_verified
+
     try:
         verification = require_verified(name)
     except AvscliError as err:
@@ -95,6 +143,10 @@ def _weights_line(name: str, problems: list[AvscliError]) -> str:
 
 
 def _self_test(wanted: str, warn: Callable[[str], None], problems: list[AvscliError]) -> str:
+    from avscli.checkpoints import load_network, read_golden
+    from avscli.devices import choose_device, start
+    from avscli.shipped import find_checkpoint
+
     try:
         device = choose_device(wanted, warn)
         path = find_checkpoint(DEFAULT_WEIGHTS)

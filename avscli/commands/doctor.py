@@ -11,11 +11,11 @@ def doctor(device: shared.DeviceOption = "auto", as_json: shared.JsonOption = Fa
 
     Exits with 0, or with the code of the first problem.
     """
-    from avscli.doctor import examine, require_healthy
+    from avscli.doctor import examine, facts_as_rows, require_healthy
 
     facts, problems = examine(device, console.warn)
     if as_json:
         console.result_json(facts)
     else:
-        console.table("avs doctor", ["what", "found"], [[k, str(v)] for k, v in facts.items()])
+        console.table("avs doctor", ["what", "found"], facts_as_rows(facts))
     require_healthy(problems)
