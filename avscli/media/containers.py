@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import stat
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from fractions import Fraction
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,9 +14,9 @@ from av.stream import Stream
 
 from avscli.errors import MediaError, UnknownContainerError
 from avscli.media.streams import locked
+from avscli.media.time_line import ClockStep, TimeLine
 
 FrameT = TypeVar("FrameT", av.VideoFrame, av.AudioFrame)
-_CLOCK_FALL_SECONDS = 1  # larger than any reordering of packets within one recording
 Warn = Callable[[str], None]
 
 
@@ -56,7 +54,8 @@ def decoded_frames(
     kind: type[FrameT],
     *,
     on_damage: Callable[[], None],
-    on_packet: Callable[[av.Packet[Stream]], None] | None = None,
+    on_packet: Callable[[av.Packet[Stream]], None] = lambda _: None,
+    on_step: Callable[[ClockStep], None] = lambda _: None,
 ) -> Iterator[FrameT]:
     """Decode one stream in presentation order, stepping over damaged packets.
 
@@ -65,14 +64,14 @@ def decoded_frames(
         kind: the stream's frame class, ``av.VideoFrame`` or ``av.AudioFrame``.
         on_damage: called for every packet or frame that is damaged.
         on_packet: called for every packet of every stream as it is read.
+        on_step: told where the clock falls or jumps.
 
     Raises:
         EncryptedMediaError: a packet of the stream is encrypted; some files begin in the clear.
     """
     stream.codec_context.thread_type = "AUTO"
-    for packet in readable_packets(container, on_damage):
-        if on_packet is not None:
-            on_packet(packet)
+    for packet in readable_packets(container, on_damage, on_step):
+        on_packet(packet)
         # Not packet.stream_index: PyAV leaves that 0 in the packets that flush a decoder.
         if packet.stream.index != stream.index:
             continue
@@ -86,43 +85,23 @@ def decoded_frames(
 
 
 def readable_packets(
-    container: InputContainer, on_damage: Callable[[], None]
+    container: InputContainer,
+    on_damage: Callable[[], None],
+    on_step: Callable[[ClockStep], None] = lambda _: None,
 ) -> Iterator[av.Packet[Stream]]:
-    """Yield the packets of all streams on one time line that never falls back.
-
-    Recordings joined end to end (common with .ts) start their clock anew in the middle. All
-    streams move on by what the first of them fell, so picture and sound stay together, but each
-    from its own fall on, because packets of both parts alternate around the seam::
-
-        read, picture   0 1 2 3 . . 4 0 1 2       handed out   0 1 2 3 . . 4 5 6 7
-        read, sound     0 1 2 3 4 0 . 1 2 3                    0 1 2 3 4 5 . 6 7 8
+    """Yield the packets of all streams on one time line that never falls back (`TimeLine`).
 
     Each stream ends with an empty packet, which makes its decoder hand out what it still holds.
 
     Args:
         container: an open file.
         on_damage: called when the rest of the container cannot be read.
+        on_step: told where the clock falls or jumps.
     """
-    shifts = [Fraction(0)]
-    part, ends = Counter[int](), dict[int, Fraction]()
+    line = TimeLine(on_step)
     for packet in _demuxed(container, on_damage):
-        if packet.dts is not None:
-            base, ours = packet.time_base, packet.stream.index
-            fallen = ends.get(ours, Fraction(0)) - packet.dts * base
-            if ours in ends and fallen > _CLOCK_FALL_SECONDS:
-                part[ours] += 1
-                if part[ours] == len(shifts):
-                    shifts.append(shifts[-1] + fallen)
-            ends[ours] = (packet.dts + (packet.duration or 0)) * base
-            move_packet(packet, shifts[part[ours]])
+        line.place(packet)
         yield packet
-
-
-def move_packet(packet: av.Packet[Stream], seconds: Fraction) -> None:
-    """Move a packet on the time line, by whole ticks of its time base."""
-    ticks = round(seconds / packet.time_base)
-    packet.dts = None if packet.dts is None else packet.dts + ticks
-    packet.pts = None if packet.pts is None else packet.pts + ticks
 
 
 def require_regular_file(path: Path) -> None:
@@ -153,6 +132,10 @@ def _demuxed(
 ) -> Iterator[av.Packet[Stream]]:
     try:
         yield from container.demux()
+    except IndexError:
+        # A stream began in the middle of the file; PyAV has none for it when it comes to flush its
+        # decoder, after those of all streams it knows.
+        return
     except av.FFmpegError:
         on_damage()
         for stream in container.streams:

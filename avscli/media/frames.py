@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,8 +15,12 @@ from avscli.datatypes import FrameStamp, MediaInfo
 from avscli.errors import MediaError, UsageError
 from avscli.media.containers import Warn, decoded_frames, open_input
 from avscli.media.streams import video_stream
+from avscli.media.time_line import ClockStep
 
 _SLACK_SECONDS, _SLACK_SHARE = 1.0, 0.02
+_STEPS_TOLD = 3
+_DECLARE_THEIR_END = {"matroska,webm", "nut"}
+_SEAM_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,8 +52,11 @@ class FrameReader:
 
     def __init__(self, media: MediaInfo, options: ReadOptions, on_warning: Warn) -> None:
         self._media, self._options, self._warn = media, options, on_warning
-        self._damaged = False
+        self._damaged = self._resized = False
         self._last_packet_end = Fraction(0)
+        self._steps: list[ClockStep] = []  # the first few
+        self._num_steps = 0
+        self._torn = deque[Fraction](maxlen=16)  # more than a decoder holds back
         self.time_base = Fraction(0)
         self.truncated = False
 
@@ -70,9 +78,11 @@ class FrameReader:
                     break
                 if seconds_in >= start:
                     num_in_range += 1
+                    self._check_size(image)
                     yield image
             else:
                 self._check_end(container)
+            self._tell_steps()
         if num_in_range == 0:
             raise UsageError(
                 f"no frame of {self._media.path} lies in the range from {start:g} s"
@@ -88,12 +98,19 @@ class FrameReader:
         step = max(round(1 / (self._media.frame_rate or 25) / stream.time_base), 1)
         first = last = None
         images = decoded_frames(
-            container, stream, av.VideoFrame, on_damage=self._on_damage, on_packet=self._on_packet
+            container,
+            stream,
+            av.VideoFrame,
+            on_damage=self._on_damage,
+            on_packet=self._on_packet,
+            on_step=self._on_step,
         )
         for index, image in enumerate(images):
             pts = image.pts
             if pts is None:
                 pts = stream.start_time or 0 if last is None else last + step
+            if last is not None and pts - last > 1.5 * step:
+                self._check_gap(last - step, pts + step)
             last = pts = pts if last is None else max(pts, last + 1)
             first = pts if first is None else first
             stamp = FrameStamp(index, pts, float(pts * self.time_base))
@@ -104,6 +121,18 @@ class FrameReader:
                 hint="the file is damaged or cut off; copy it again from its source",
             )
 
+    def _check_gap(self, begin: int, end: int) -> None:
+        """Tell of pictures that a damaged container has swallowed between two that are there.
+
+        Transport streams mark the packets next to a loss, but also those next to a seam of joined
+        recordings, where the clock makes a step.
+        """
+        seams = [step.at_seconds for step in self._steps]
+        for time in self._torn:
+            is_seam = any(abs(time - seam) < _SEAM_SECONDS for seam in seams)
+            if begin * self.time_base <= time <= end * self.time_base and not is_seam:
+                self._on_damage()
+
     def _on_damage(self) -> None:
         if not self._damaged:
             self._damaged = True
@@ -113,16 +142,49 @@ class FrameReader:
                 "what could be decoded is used"
             )
 
+    def _on_step(self, step: ClockStep) -> None:
+        self._num_steps += 1
+        if len(self._steps) < _STEPS_TOLD:
+            self._steps.append(step)
+
+    def _tell_steps(self) -> None:
+        if self._steps:
+            steps = ", ".join(map(str, self._steps)) + ", …" * (self._num_steps > _STEPS_TOLD)
+            self._warn(
+                f"{self._media.path.name}: its clock {steps}; jumps stay in the times, and after a "
+                "fall they go on from where they were"
+            )
+
+    def _check_size(self, image: StampedImage) -> None:
+        size_hw = image.image.height, image.image.width
+        if self._media.orientation.swaps_sides:
+            size_hw = size_hw[::-1]
+        first_hw = self._media.height, self._media.width
+        if size_hw != first_hw and not self._resized:
+            self._resized = True
+            (old_height, old_width), (height, width) = first_hw, size_hw
+            self._warn(
+                f"{self._media.path.name}: the size of its pictures changes from "
+                f"{old_width}×{old_height} to {width}×{height} at {image.stamp.pts_seconds:.1f} s; "
+                "all are scaled to the first size, which masks and overlay have throughout"
+            )
+
     def _on_packet(self, packet: av.Packet[Stream]) -> None:
         time = packet.pts if packet.pts is not None else packet.dts
         if time is not None:
+            if packet.is_corrupt and packet.stream.type == "video":
+                self._torn.append(time * packet.time_base)
             end = (time + (packet.duration or 0)) * packet.time_base
             self._last_packet_end = max(self._last_packet_end, end)
 
     def _check_end(self, container: av.container.InputContainer) -> None:
-        if not container.duration:
+        # Where the clock makes steps, the length is what FFmpeg guessed from its two ends.
+        if not container.duration or self._num_steps:
             return
-        declared = ((container.start_time or 0) + container.duration) / av.time_base
+        # Matroska and NUT declare where they end, the others how long they are.
+        ends_at = container.format.name in _DECLARE_THEIR_END
+        begin = 0 if ends_at else container.start_time or 0
+        declared = (begin + container.duration) / av.time_base
         missing = declared - float(self._last_packet_end)
         if missing > max(_SLACK_SECONDS, _SLACK_SHARE * container.duration / av.time_base):
             self.truncated = True

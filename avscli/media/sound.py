@@ -95,9 +95,7 @@ class MonoSound:
         """
         first = math.floor(start_seconds * SAMPLE_RATE_HZ)
         last = math.ceil(end_seconds * SAMPLE_RATE_HZ)
-        self._read_up_to(last)
-        while self._held and self._held[0].end_sample <= first:
-            self._held.popleft()
+        self._read(first, last)
         samples = np.zeros(last - first, np.float32)
         for chunk in self._held:
             begin, end = max(chunk.first_sample, first), min(chunk.end_sample, last)
@@ -110,8 +108,17 @@ class MonoSound:
         """Close the file."""
         self._chunks.close()
 
-    def _read_up_to(self, sample: int) -> None:
-        while not self._ended and (not self._held or self._held[-1].end_sample < sample):
+    def _read(self, first: int, last: int) -> None:
+        """Hold what there is of [first, last), and nothing before it.
+
+        What lies before is dropped as it is read: where the picture's clock jumps by hours, all
+        the sound up to there would be held at once.
+        """
+        while True:
+            while self._held and self._held[0].end_sample <= first:
+                self._held.popleft()
+            if self._ended or (self._held and self._held[-1].end_sample >= last):
+                return
             chunk = next(self._chunks, None)
             if chunk is None:
                 self._ended = True

@@ -21,12 +21,13 @@ from avscli.config import ReadOptions
 from avscli.datatypes import MediaInfo
 from avscli.errors import ExtraOutputError, MediaError, OutputError
 from avscli.media.audio_packets import Packets, audio_packets
-from avscli.media.containers import Warn, move_packet, open_input
+from avscli.media.containers import Warn, open_input
 from avscli.media.frames import FrameReader
 from avscli.media.overlay_clock import LARGEST_TIMESCALE, OverlayClock
 from avscli.media.planes import OverlayFrame, PlaneMaker
 from avscli.media.streams import video_stream
 from avscli.media.survey import SoundSurvey, survey
+from avscli.media.time_line import move_packet
 
 _X264 = {"preset": "veryfast", "crf": "20"}
 _NOT_OF_THE_DISK = {errno.EPERM, errno.ENOSYS, errno.EAGAIN}  # what encoders return, carelessly

@@ -22,6 +22,7 @@ from avscli.media.probe import probe
 from avscli.media.reader import interleave, network_frame_size, read_clips
 from tests.builders import (
     StreamOrder,
+    Waveform,
     frame_number,
     impulse,
     in_all_orders,
@@ -32,6 +33,7 @@ from tests.builders import (
     truncated_copy,
     write_display_matrix,
 )
+from tests.odd_recordings import resized
 
 SPEC = NetworkSpec(
     network="test",
@@ -135,20 +137,6 @@ def test_timestamps_that_stand_still_are_made_to_rise(tmp_path: Path) -> None:
     found = stamps(clips_of(path))
     assert all(b.pts > a.pts for a, b in pairwise(found))
     assert [s.pts for s in found[6:]] == decoded_pts(path)[6:]
-
-
-def test_recordings_joined_end_to_end_continue_the_clock(tmp_path: Path) -> None:
-    first = make_video(tmp_path / "1.ts", seconds=2, audio=silence)
-    second = make_video(tmp_path / "2.ts", seconds=2, audio=impulse(1.0, width_seconds=0.01))
-    joined = tmp_path / "joined.ts"
-    joined.write_bytes(first.read_bytes() + second.read_bytes())
-    clips = clips_of(joined)
-    seconds = np.array([s.pts_seconds for s in stamps(clips)])
-    assert len(seconds) == 120
-    assert np.abs(np.diff(seconds) - 1 / 30).max() < 0.05
-    sound = clips[90].audio  # frame 30 of the second part, 1 s into it: where its click is
-    peak = sound.start_seconds + np.argmax(np.abs(sound.samples)) / 16_000
-    assert peak == pytest.approx(clips[90].analysed[0].stamp.pts_seconds, abs=0.06)
 
 
 # --- selection ------------------------------------------------------------------------------
@@ -270,6 +258,30 @@ def test_a_slant_is_rounded_to_a_quarter_turn_and_told_once(tmp_path: Path) -> N
     clips = list(read_clips(probe(path), SPEC, ReadOptions(), told.append))
     assert told == ["a.mp4 asks to be shown at a slant; it is turned by 90°, and -30° are left out"]
     assert is_upright(np.rot90(picture(clips[0])))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "sizes_hw"),
+    [
+        (".ts", "libx264", [(48, 64), (96, 128), (64, 48)]),
+        (".mkv", "mjpeg", [(48, 64), (24, 32)]),
+        (".webm", "libvpx-vp9", [(48, 64), (96, 64)]),
+        (".webm", "libvpx", [(64, 64), (48, 96), (64, 64)]),
+    ],
+)
+def test_a_picture_that_changes_its_size_is_scaled_to_the_first_and_told_once(
+    tmp_path: Path, suffix: str, codec: str, sizes_hw: list[tuple[int, int]]
+) -> None:
+    path = resized(tmp_path / f"a{suffix}", codec, sizes_hw)
+    media = probe(path)
+    told: list[str] = []
+    clips = list(read_clips(media, SPEC, ReadOptions(no_audio="empty"), told.append))
+    assert (media.height, media.width) == sizes_hw[0]
+    assert numbers(clips) == list(range(5 * len(sizes_hw)))
+    assert all(is_upright(picture(clip)) for clip in clips)
+    (first_height, first_width), (height, width) = sizes_hw[:2]
+    change = f"changes from {first_width}×{first_height} to {width}×{height} at "
+    assert [change in line for line in told] == [True]
 
 
 @pytest.mark.parametrize(
@@ -457,3 +469,35 @@ def test_closing_early_closes_the_file(tmp_path: Path) -> None:
     clips.close()  # type: ignore[attr-defined]
     opened = [p.readlink().name for p in Path("/proc/self/fd").iterdir() if p.is_symlink()]
     assert "a.mp4" not in opened
+
+
+@pytest.mark.parametrize(("suffix", "order"), in_all_orders(".ts", ".mkv", ".mp4", ".flv"))
+@pytest.mark.parametrize("audio", [None, tone(440)])
+def test_noise_over_a_third_of_a_file_is_told_and_costs_only_what_it_covers(
+    tmp_path: Path, suffix: str, order: StreamOrder, audio: Waveform | None
+) -> None:
+    path = make_video(
+        tmp_path / f"a{suffix}",
+        seconds=9,
+        fps=10,
+        audio=audio,
+        audio_codec="aac",
+        faststart=suffix == ".mp4",
+        stream_order=order,
+    )
+    data = bytearray(path.read_bytes())
+    noise = np.random.default_rng(1)
+    for at in range(len(data) * 2 // 5, len(data) * 3 // 5):
+        if noise.random() < 0.2:
+            data[at] = noise.integers(256)
+    path.write_bytes(data)
+    told: list[str] = []
+    clips = list(read_clips(probe(path), SPEC, ReadOptions(no_audio="empty"), told.append))
+    indices = [s.index for s in stamps(clips)]
+    assert indices == list(range(len(clips)))
+    assert 20 < len(clips) <= 90
+    assert numbers(clips[:20]) == list(range(20))
+    # Where not even the container's next part can be found, a file ends there.
+    about_pictures = [line for line in told if "damaged pictures" in line or "truncated" in line]
+    assert about_pictures, told
+    assert len(told) == len(set(told))
