@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from typing import TYPE_CHECKING, Self
 
 from avscli.outputs.disk import LineFile
@@ -34,10 +35,9 @@ COLUMNS = (
 class ConfidenceSink:
     """Writes confidence.csv.
 
-    No field can hold a comma, a quote or a line feed, so nothing needs quoting. What a frame has
-    no value for is left empty, digital silence is ``-inf``, flags are separated by semicolons, as
-    are the ``selected`` shares of stages 4, 3, 2; held frames repeat their analysed frame's
-    numbers.
+    What a frame has no value for is left empty, digital silence is ``-inf``, flags are separated
+    by semicolons, as are the ``selected`` shares of stages 4, 3, 2; held frames repeat their
+    analysed frame's numbers.
 
     Args:
         folder: of the run.
@@ -45,11 +45,12 @@ class ConfidenceSink:
 
     def __init__(self, folder: Path) -> None:
         self._lines = LineFile(folder / CONFIDENCE_NAME)
+        self._rows = csv.writer(self._lines, lineterminator="")  # LineFile ends lines
 
     def __enter__(self) -> Self:
         """Create the file with its header."""
         self._lines.__enter__()
-        self._lines.write(",".join(COLUMNS))
+        self._rows.writerow(COLUMNS)
         return self
 
     def write(self, prediction: FramePrediction) -> None:
@@ -58,7 +59,7 @@ class ConfidenceSink:
         Raises:
             OutputError: the disk is full or gone.
         """
-        self._lines.write(",".join(_row(prediction)))
+        self._rows.writerow(_row(prediction))
 
     def __exit__(
         self,
