@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from avscli import console
 from avscli.config import SegmentOptions
+from avscli.console import bars
 from avscli.pipeline import segment as segment_by_python
 from tests.builders import make_video
 from tests.conftest import Avs
@@ -263,7 +263,10 @@ def test_the_record_says_what_was_done_to_what_and_how(run: Run, clip: Path, wei
         "warnings",
         "output",
         "files",
+        "failed_outputs",
+        "overlay_offset_seconds",
     }
+    assert (record["failed_outputs"], record["overlay_offset_seconds"]) == ({}, 0.0)
     assert record["source"]["path"] == str(clip)
     assert record["source"]["sha256"] == sha256(clip)
     assert record["source"]["frame_rate"] == "10"
@@ -318,7 +321,7 @@ def test_quiet_says_nothing_but_the_result(segment: Segment, clip: Path) -> None
 def test_progress_comes_in_plain_lines_where_there_is_no_terminal(
     segment: Segment, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(console, "PLAIN_LINE_SECONDS", 0.0)
+    monkeypatch.setattr(bars, "PLAIN_LINE_SECONDS", 0.0)
     lines = segment(clip).outcome.err.splitlines()
     progress = [line for line in lines if line.startswith("clip.mp4: ")]
     assert len(progress) == 15
