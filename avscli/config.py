@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -213,12 +214,23 @@ class StoredOptions:
     """What the user knows of stored masks that their files do not say.
 
     Attributes:
+        first: number that the files give to the first frame of a video; None, as they are matched
+            by number: that of the other side.
+        fps: frames per second at which they are numbered; None where that is the other side's.
         marked: what marks a pixel: in PNGs ``white``, ``black`` (inverted), ``labels`` (all but 0,
             255 void) or ``alpha``; ``crowds`` takes iscrowd of COCO files for objects; ``auto``
             finds out, and refuses files that can mean more than one mask.
     """
 
+    first: int | None = None
+    fps: float | None = None
     marked: Marked = "auto"
+
+    def __post_init__(self) -> None:
+        if self.first is not None and self.first < 0:
+            raise UsageError(f"--gt-first and --pred-first count from 0 up, got {self.first}")
+        if self.fps is not None and not 0 < self.fps < math.inf:
+            raise UsageError(f"--gt-fps and --pred-fps must be positive, got {self.fps}")
 
 
 @dataclass(frozen=True, slots=True)

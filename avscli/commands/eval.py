@@ -74,6 +74,30 @@ _PredMarked = Annotated[
         "--pred-marked", help="What marks PNGs of --pred; black: inverted; crowds: of COCO."
     ),
 ]
+_PredFirst = Annotated[
+    int | None,
+    typer.Option(
+        "--pred-first", help="Number of a video's first frame in --pred.", show_default="as in --gt"
+    ),
+]
+_GtFirst = Annotated[
+    int | None,
+    typer.Option(
+        "--gt-first", help="Number of a video's first frame in --gt.", show_default="as in --pred"
+    ),
+]
+_PredFps = Annotated[
+    float | None,
+    typer.Option(
+        "--pred-fps", help="Frames a second by which --pred is numbered.", show_default="as in --gt"
+    ),
+]
+_GtFps = Annotated[
+    float | None,
+    typer.Option(
+        "--gt-fps", help="Frames a second by which --gt is numbered.", show_default="as in --pred"
+    ),
+]
 _GtMarked = Annotated[Marked, typer.Option("--gt-marked", help="The same for --gt.")]
 _Counterfactual = Annotated[
     bool,
@@ -128,6 +152,10 @@ def evaluate(
     protocol_batch: _ProtocolBatch = 1,
     classes: _Classes = 2,
     tolerance: _Tolerance = 0.05,
+    predicted_first: _PredFirst = None,
+    true_first: _GtFirst = None,
+    predicted_fps: _PredFps = None,
+    true_fps: _GtFps = None,
     predicted_marked: _PredMarked = "auto",
     true_marked: _GtMarked = "auto",
     counterfactual: _Counterfactual = False,
@@ -164,8 +192,8 @@ def evaluate(
         counterfactual=counterfactual,
         num_classes=classes,
         tolerance_seconds=tolerance,
-        predicted=StoredOptions(predicted_marked),
-        true=StoredOptions(true_marked),
+        predicted=StoredOptions(predicted_first, predicted_fps, predicted_marked),
+        true=StoredOptions(true_first, true_fps, true_marked),
     )
     _refuse_existing(output, overwrite=overwrite)
     if data is None:
@@ -213,7 +241,7 @@ def _masks(
     if options.counterfactual:
         raise UsageError("--counterfactual needs a network: use --data")
     with console.counting("eval", quiet=quiet) as on_progress:
-        return evaluate_masks(predicted, true, options, on_progress)
+        return evaluate_masks(predicted, true, options, on_progress, console.warn)
 
 
 def _network(

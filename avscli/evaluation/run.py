@@ -23,8 +23,9 @@ from avscli.evaluation.protocols import (
 )
 from avscli.evaluation.report.gallery import Gallery
 from avscli.evaluation.report.report import EvaluationReport, report_time
-from avscli.evaluation.stored.matching import check_pairs, judged_masks, pair_clips
 from avscli.evaluation.stored.opening import open_masks
+from avscli.evaluation.stored.pairing import check_pairs, judged_masks, pair_clips
+from avscli.evaluation.stored.plausibility import Plausibility
 from avscli.evaluation.stored.runs import recorded_weights
 from avscli.media.prefetch import prefetch
 
@@ -153,14 +154,25 @@ def evaluate_network(
 
 
 def evaluate_masks(
-    predicted: Path, true: Path, options: EvalOptions, on_progress: Callable[[int], None]
+    predicted: Path,
+    true: Path,
+    options: EvalOptions,
+    on_progress: Callable[[int], None],
+    on_warning: Callable[[str], None] = lambda _told: None,
 ) -> EvaluationReport:
     """Score stored masks against stored truth.
 
     Every frame is matched before the first one is read, so that what is missing is told at once.
 
+    Args:
+        predicted, true: see `avscli.evaluation.stored.opening.open_masks`.
+        options: protocols, classes, and what is known of either side.
+        on_progress: told after every clip how many are done.
+        on_warning: told of what is scored and yet looks strange.
+
     Raises:
-        DataError: files are missing, extra, unreadable or of another size.
+        DataError: files are missing, extra, unreadable or of another size, or what was scored can
+            hardly be what was meant.
         UsageError: a protocol that does not fit the data.
     """
     if "network" in options.protocols:
@@ -174,14 +186,19 @@ def evaluate_masks(
         open_masks(predicted, options.num_classes, options.predicted, images_of=true),
         open_masks(true, options.num_classes, options.true),
     )
-    check_pairs(pairs, options.tolerance_seconds)
-    _score(
-        prefetch(judged_masks(pairs, options.tolerance_seconds), depth=_AHEAD), sums, on_progress
+    matched = check_pairs(pairs, options)
+    plausibility = Plausibility(
+        predictions=pairs[0].predicted.from_pngs and options.predicted.marked == "auto",
+        truth=pairs[0].true.from_pngs and options.true.marked == "auto",
     )
+    judged = plausibility.watch(judged_masks(pairs, options))
+    _score(prefetch(judged, depth=_AHEAD), sums, on_progress)
+    plausibility.require(on_warning)
     facts: Json = {
         "predicted": str(predicted),
         "predicted_by": recorded_weights(predicted),
         "truth": str(true),
+        "matched": matched,
     }
     return sums.report(_Made(way="masks", data=facts), options, began)
 

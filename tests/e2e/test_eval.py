@@ -174,7 +174,8 @@ def test_help_names_every_option_with_its_default(avs: Avs, monkeypatch: pytest.
     for option in (
         *("--pred", "--gt", "--data", "--root", "--split", "--pairs", "--limit", "--weights"),
         *("--device", "--precision", "--threshold", "--protocol", "--protocol-batch", "--classes"),
-        *("--pred-marked", "--gt-marked", "--tolerance", "--counterfactual", "--compare"),
+        *("--pred-first", "--gt-first", "--pred-fps", "--gt-fps", "--pred-marked", "--gt-marked"),
+        *("--tolerance", "--counterfactual", "--compare"),
         *("--output", "--min-miou", "--min-f"),
         *("--min-boundary-f", "--min-kept-empty", "--overwrite", "--json", "--quiet"),
     ):
@@ -273,3 +274,27 @@ def test_inverted_masks_are_scored_when_told(avs: Avs, masks: tuple[Path, Path],
         (1 + 15 / 17) / 2
     )
     assert told["options"]["true"]["marked"] == "black"
+
+
+def test_what_was_matched_is_told_on_the_terminal_in_the_file_and_on_the_page(
+    avs: Avs, tmp_path: Path
+):
+    for k in range(20):
+        mask = np.zeros(SIZE_HW, np.uint8)
+        mask[4:16, k : k + 8] = 255
+        write_picture(tmp_path / "pred" / "clip" / f"{k:05d}.png", mask)
+        if k % 10 == 0:
+            write_picture(tmp_path / "gt" / "clip" / f"{k // 10 + 1:05d}.png", mask)
+    call = ("eval", "--pred", tmp_path / "pred", "--gt", tmp_path / "gt", "-o", tmp_path / "out")
+    refused = avs(*call)
+    assert refused.code == 3
+    assert "--gt-first 1" in refused.err
+    assert "--gt-fps" in refused.err
+    done = avs(*call, "--gt-first", 1, "--gt-fps", 1, "--pred-fps", 10)
+    assert done.code == 0, done.err
+    told = "2 of 2 frames of the truth, 2 of 20 predicted, by time"
+    report = json.loads((tmp_path / "out" / "eval.json").read_text())
+    assert report["data"]["matched"]["told"].startswith(told)
+    assert report["protocols"]["avs"]["scores"]["mean_iou"]["value"] == 1.0
+    assert "matched: 2 of 2 frames" in done.out
+    assert told in (tmp_path / "out" / "eval.html").read_text(encoding="utf-8")

@@ -38,6 +38,9 @@ _PLAIN = {
 def rows_of(report: EvaluationReport) -> list[tuple[str, str, str, str]]:
     """Return one row per score: protocol, score, value, interval."""
     rows: list[tuple[str, str, str, str]] = []
+    matched = report.data.get("matched")
+    if isinstance(matched, dict):
+        rows.append(("", f"matched: {matched['told']}", "", ""))
     for name, result in report.protocols.items():
         rows += _ours(result) if name == "avs" else _published(name, result)
     for change, told in (report.counterfactual or {}).items():

@@ -41,11 +41,13 @@ class StoredClip:
         clip_id: name of the clip.
         dense: more frames than the other side has are expected.
         frames: lists them in order; called again whenever they are needed.
+        from_pngs: from pictures, which do not say whether white or black is marked.
     """
 
     clip_id: str
     dense: bool
     frames: Callable[[], list[StoredFrame]]
+    from_pngs: bool = False
 
 
 def names_of_folders(root: Path, folders: Iterable[Path]) -> dict[Path, str]:

@@ -1,26 +1,27 @@
-"""Stored masks against stored truth: which frame belongs to which, and both side by side."""
+"""Which predicted frame belongs to which true one, and whether that is plausible.
+
+Times match where both sides know them, else numbers do. Numbers can be counted from 1 or at another
+rate without a word in the files; what looks like that is refused until the user says it.
+"""
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left
-from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-import numpy as np
-
-from avscli.datatypes import VOID
 from avscli.errors import DataError
-from avscli.evaluation.clips import JudgedClip, clip_of_masks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
+    from avscli.config import EvalOptions, StoredOptions
     from avscli.evaluation.stored.clips import StoredClip, StoredFrame
-    from avscli.masks import LabelMap
 
-FRAMES_AT_ONCE = 10  # as many as an AVSBench clip has at most; longer clips come in parts
-_VIDEO_SUFFIX = re.compile(r"\.[0-9A-Za-z]{2,4}$")  # a run is called clip.mp4, its masks clip
+_RATE_HINT = (
+    "another frame rate? say that of the truth with --gt-fps, and with --pred-fps that of "
+    "numbered predictions"
+)
 
 
 class ClipPair(NamedTuple):
@@ -30,111 +31,129 @@ class ClipPair(NamedTuple):
     true: StoredClip
 
 
-def pair_clips(predicted: Sequence[StoredClip], true: Sequence[StoredClip]) -> list[ClipPair]:
-    """Find the predictions of every clip that has truth.
+class FramePair(NamedTuple):
+    """A frame's prediction and truth."""
 
-    A single clip on each side is a pair whatever the names. The suffix of a video is no part of a
-    name, unless only that tells two clips apart.
+    predicted: StoredFrame
+    true: StoredFrame
 
-    Raises:
-        DataError: clips of one side are missing on the other, or bear one name.
+
+@dataclass(frozen=True, slots=True)
+class MatchedClip:
+    """The frames of a clip that have truth.
+
+    Attributes:
+        by: what told which frames belong together.
+        frames: a pair for every frame of the truth, in its order.
+        num_predicted: frames that the predictions have.
     """
-    if len(predicted) == len(true) == 1:
-        return [ClipPair(predicted[0], true[0])]
-    names, wanted = ([clip.clip_id for clip in side] for side in (predicted, true))
-    bare = [[_VIDEO_SUFFIX.sub("", name) for name in side] for side in (names, wanted)]
-    if all(len(set(side)) == len(side) for side in bare):
-        names, wanted = bare
-    for side, told in ((names, "predictions"), (wanted, "truth")):
-        name, count = Counter(side).most_common(1)[0]
-        if count > 1:
-            raise DataError(f"{count} clips of the {told} are called {name!r}")
-    missing = [name for name in wanted if name not in set(names)]
-    if missing:
-        raise DataError(
-            f"no predictions for {_told(missing)} of the truth's clips",
-            hint=f"the predictions' clips are {_told(names)}",
-        )
-    extra = sorted(set(names) - set(wanted))
-    if extra:
-        raise DataError(f"no truth for {_told(extra)} of the predicted clips")
-    by_name = dict(zip(names, predicted, strict=True))
-    return [ClipPair(by_name[name], clip) for name, clip in zip(wanted, true, strict=True)]
+
+    by: Literal["index", "time"]
+    frames: list[FramePair]
+    num_predicted: int
+
+    @property
+    def num_used(self) -> int:
+        """How many predicted frames are compared; one can be the nearest to several true ones."""
+        return len({pair.predicted.name for pair in self.frames})
 
 
-def check_pairs(pairs: Sequence[ClipPair], tolerance_seconds: float) -> int:
-    """Match every frame without reading masks, and count them.
-
-    Raises:
-        DataError: naming the first frame that has no partner.
-    """
-    return sum(len(_matched(pair, tolerance_seconds)) for pair in pairs)
-
-
-def judged_masks(pairs: Sequence[ClipPair], tolerance_seconds: float) -> Iterator[JudgedClip]:
-    """Read predictions and truth together; long clips come in parts of the same name.
+def match_frames(pair: ClipPair, options: EvalOptions) -> MatchedClip:
+    """Find the prediction of every frame that has truth.
 
     Args:
-        pairs: see `pair_clips`.
-        tolerance_seconds: how far apart the times of one frame may lie.
+        pair: of one clip.
+        options: tolerance of times, and how either side is numbered.
 
     Raises:
-        DataError: a file is unreadable, or the sizes differ.
+        DataError: a frame has no partner, or the numbers look like those of another count or rate.
     """
-    for pair in pairs:
-        matched = _matched(pair, tolerance_seconds)
-        for first in range(0, len(matched), FRAMES_AT_ONCE):
-            part = matched[first : first + FRAMES_AT_ONCE]
-            yield _judged(pair.true.clip_id, part, continues=first > 0)
-
-
-def _judged(
-    clip_id: str, matched: Sequence[tuple[StoredFrame, StoredFrame]], *, continues: bool
-) -> JudgedClip:
-    labels: list[LabelMap] = []
-    targets: list[LabelMap] = []
-    for predicted, true in matched:
-        target, label = true.read(), predicted.read()
-        if target.size == 0:  # nothing marked in a whole journal, see `StoredFrame.read`
-            target = np.zeros(label.shape if label.size else (1, 1), np.uint8)
-        if label.size == 0:
-            label = np.zeros_like(target)
-        reference = targets[0] if targets else target
-        for name, other in ((true.name, target), (predicted.name, label)):
-            if other.shape != reference.shape:
-                raise DataError(
-                    f"{name} is {other.shape[0]}×{other.shape[1]}, "
-                    f"expected {reference.shape[0]}×{reference.shape[1]} as the truth of its clip",
-                    hint="masks must have the size of the truth; resize them without smoothing",
-                )
-        labels.append(np.where(label == VOID, np.uint8(0), label))
-        targets.append(target)
-    scores = [predicted.score for predicted, _ in matched]
-    known = [score for score in scores if score is not None]
-    return clip_of_masks(
-        clip_id,
-        np.stack(labels),
-        np.stack(targets),
-        np.array(known) if len(known) == len(scores) else None,
-        continues=continues,
-    )
-
-
-def _matched(pair: ClipPair, tolerance_seconds: float) -> list[tuple[StoredFrame, StoredFrame]]:
-    """Return (predicted, true) for every frame that has truth."""
     predicted, true = pair.predicted.frames(), pair.true.frames()
     for frames in (predicted, true):
         _require_unlike(frames)
-    by_time = all(frame.seconds is not None for frame in (*predicted, *true))
-    if by_time:
-        matched = _by_time(predicted, true, tolerance_seconds)
+    _refuse_other_start(predicted, true, options)
+    predicted = _as_told(predicted, options.predicted, 0.0)
+    beginning = next((f.seconds for f in predicted if f.index == 0 and f.seconds), 0.0)
+    true = _as_told(true, options.true, beginning)
+    if all(frame.seconds is not None for frame in (*predicted, *true)):
+        matched = MatchedClip(
+            "time", _by_time(predicted, true, options.tolerance_seconds), len(predicted)
+        )
     else:
-        matched = _by_index(predicted, true)
-    if not pair.predicted.dense and len(matched) < len(predicted):
-        used = {frame.name for frame, _ in matched}
-        extra = next(frame.name for frame in predicted if frame.name not in used)
-        raise DataError(f"{extra} has no truth: an extra frame of clip {pair.true.clip_id}")
+        _require_numbers(predicted, true)
+        matched = MatchedClip("index", _by_index(predicted, true), len(predicted))
+    _refuse_other_rate(pair, matched, true, options)
     return matched
+
+
+def _as_told(
+    frames: list[StoredFrame], told: StoredOptions, beginning_seconds: float
+) -> list[StoredFrame]:
+    """Return the frames with the numbers, and at the rate, that the user says they have."""
+    if told.first is None and told.fps is None:
+        return frames
+    first = told.first or 0
+    renumbered = []
+    for frame in frames:
+        if frame.index is None:
+            raise DataError(f"{frame.name} tells its time, not a number, so no first and no rate")
+        if frame.index < first:
+            raise DataError(
+                f"{frame.name} is number {frame.index}, the first was said to be {first}"
+            )
+        index = frame.index - first
+        seconds = None if told.fps is None else beginning_seconds + index / told.fps
+        renumbered.append(replace(frame, index=index, seconds=seconds))
+    return renumbered
+
+
+def _numbers(frames: Sequence[StoredFrame]) -> list[int]:
+    return sorted(frame.index for frame in frames if frame.index is not None)
+
+
+def _in_a_row(numbers: Sequence[int]) -> bool:
+    return bool(numbers) and numbers[-1] - numbers[0] + 1 == len(numbers)
+
+
+def _refuse_other_start(
+    predicted: Sequence[StoredFrame], true: Sequence[StoredFrame], options: EvalOptions
+) -> None:
+    """Refuse a truth that begins with frame 1 where the predictions begin with 0, and go on."""
+    numbers, timed = _numbers(true), all(f.seconds is not None for f in (*predicted, *true))
+    doubtful = _in_a_row(numbers) and numbers[0] == 1 and 0 in _numbers(predicted)
+    if doubtful and not timed and options.true.first is None:
+        raise DataError(
+            f"the truth is numbered 1 … {numbers[-1]} ({true[0].name}), the predictions from 0: is "
+            "the truth's 1 the first frame?",
+            hint="--gt-first 1 if it is, --gt-first 0 if it is the second; frames that were taken "
+            "at a rate of their own need --gt-fps too",
+        )
+
+
+def _refuse_other_rate(
+    pair: ClipPair, matched: MatchedClip, true: Sequence[StoredFrame], options: EvalOptions
+) -> None:
+    """Refuse truth in a row that leaves out predictions it should have truth for.
+
+    Truth with gaps is meant to; so is a single frame. Predictions for more frames than asked are
+    expected of runs, yet not several times as many.
+    """
+    numbers = _numbers(true)
+    if options.true.fps is not None or len(numbers) < 2 or not _in_a_row(numbers):
+        return
+    if pair.predicted.dense:
+        if matched.by == "index" and 2 * len(numbers) <= matched.num_predicted:
+            raise DataError(
+                f"the truth of {pair.true.clip_id} is numbered {numbers[0]} … {numbers[-1]}, the "
+                f"predictions have {matched.num_predicted} frames",
+                hint=f"{_RATE_HINT}; that of the video, if these are its first frames",
+            )
+    elif matched.num_used < matched.num_predicted:
+        used = {predicted.name for predicted, _ in matched.frames}
+        extra = next(f.name for f in pair.predicted.frames() if f.name not in used)
+        raise DataError(
+            f"{extra} has no truth: an extra frame of clip {pair.true.clip_id}", hint=_RATE_HINT
+        )
 
 
 def _require_unlike(frames: Sequence[StoredFrame]) -> None:
@@ -147,20 +166,39 @@ def _require_unlike(frames: Sequence[StoredFrame]) -> None:
             raise DataError(f"{other.name} and {frame.name} are both {told}")
 
 
-def _by_index(
-    predicted: Sequence[StoredFrame], true: Sequence[StoredFrame]
-) -> list[tuple[StoredFrame, StoredFrame]]:
+def _require_numbers(predicted: Sequence[StoredFrame], true: Sequence[StoredFrame]) -> None:
+    sides = (("predictions", predicted, "--pred-fps"), ("truth", true, "--gt-fps"))
+    for side, frames, option in sides:
+        if any(frame.seconds is None for frame in frames):
+            lacking, known_by = (side, option), frames
+            break
+    other = true if known_by is predicted else predicted
+    if any(frame.index is None for frame in other):
+        raise DataError(
+            f"{other[0].name} tells its time, {known_by[0].name} a number",
+            hint=f"say the frame rate of the {lacking[0]} with {lacking[1]}",
+        )
+
+
+def _by_index(predicted: Sequence[StoredFrame], true: Sequence[StoredFrame]) -> list[FramePair]:
     numbered = {frame.index: frame for frame in predicted}
     for frame in true:
         if frame.index not in numbered:
-            raise DataError(f"no prediction for frame {frame.index}, the mask of {frame.name}")
-    return [(numbered[frame.index], frame) for frame in true]
+            wanted, known = _numbers(true), set(numbered)
+            hint = _RATE_HINT
+            if known.issuperset(number - 1 for number in wanted):
+                hint = "is the truth numbered from 1? then --gt-first 1"
+            elif known.issuperset(number + 1 for number in wanted):
+                hint = "are the predictions numbered from 1? then --pred-first 1"
+            told = f"no prediction for frame {frame.index}, the mask of {frame.name}"
+            raise DataError(told, hint=hint)
+    return [FramePair(numbered[frame.index], frame) for frame in true]
 
 
 def _by_time(
     predicted: Sequence[StoredFrame], true: Sequence[StoredFrame], tolerance_seconds: float
-) -> list[tuple[StoredFrame, StoredFrame]]:
-    if not predicted:
+) -> list[FramePair]:
+    if not predicted and true:
         raise DataError(f"no prediction at all for the clip of {true[0].name}")
     timed = sorted((frame.seconds or 0.0, k) for k, frame in enumerate(predicted))
     times = [seconds for seconds, _ in timed]
@@ -173,16 +211,11 @@ def _by_time(
             raise DataError(
                 f"no prediction within {tolerance_seconds} s of {wanted:.3f} s, the time of "
                 f"{frame.name}; the nearest is at {times[near]:.3f} s",
-                hint="analyse more frames (--fps), or allow more with --tolerance",
+                hint="analyse more frames (--fps), allow more with --tolerance, or mend --gt-fps",
             )
-        matched.append((predicted[timed[near][1]], frame))
+        matched.append(FramePair(predicted[timed[near][1]], frame))
     return matched
 
 
 def _distance(times: Sequence[float], wanted: float) -> Callable[[int], float]:
     return lambda place: abs(times[place] - wanted)
-
-
-def _told(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:3])
-    return f"{len(names)} ({shown}{', …' if len(names) > 3 else ''})"

@@ -66,6 +66,7 @@ def picture_clips(root: Path, num_classes: int, marked: Marked) -> list[StoredCl
             names[_clip_folder(root, folder)],
             dense=False,
             frames=partial(_frames, pngs, _Reader(num_classes, marked)),
+            from_pngs=True,
         )
         for folder, pngs in folders.items()
     ]

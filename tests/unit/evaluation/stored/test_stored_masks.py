@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avscli.config import StoredOptions
+from avscli.config import EvalOptions, StoredOptions
 from avscli.datasets.label_files import label_palette, labels_of
 from avscli.datasets.mask_pictures import read_marked
 from avscli.errors import DataError
 from avscli.evaluation.protocols import AvsProtocol
 from avscli.evaluation.stored import opening
 from avscli.evaluation.stored.clips import StoredClip
-from avscli.evaluation.stored.matching import check_pairs, judged_masks, pair_clips
+from avscli.evaluation.stored.pairing import check_pairs, judged_masks, pair_clips
 from avscli.masks import encode_mask
 from avscli.outputs.journal import JournalEntry
 from tests.miniatures import write_picture
@@ -128,9 +128,10 @@ WRITERS = {
 
 def scores_of(predicted: Path, true: Path, tolerance: float = 0.05) -> dict:
     pairs = pair_clips(open_masks(predicted, 2), open_masks(true, 2))
-    assert check_pairs(pairs, tolerance) == len(CLIPS) * STEPS
+    options = EvalOptions(tolerance_seconds=tolerance)
+    assert check_pairs(pairs, options)["num_true"] == len(CLIPS) * STEPS
     protocol = AvsProtocol()
-    for clip in judged_masks(pairs, tolerance):
+    for clip in judged_masks(pairs, options):
         protocol.add(clip)
     return protocol.result()
 
@@ -164,7 +165,7 @@ def test_two_runs_are_scored_against_each_other(tmp_path):
     runs = write_runs(tmp_path)  # beta ends with two frames without a mask, and so without a size
     pairs = pair_clips(open_masks(runs, 2), open_masks(runs, 2))
     protocol = AvsProtocol()
-    for clip in judged_masks(pairs, 0.0):
+    for clip in judged_masks(pairs, EvalOptions(tolerance_seconds=0.0)):
         assert clip.targets.shape[1:] == SIZE_HW
         protocol.add(clip)
     assert protocol.result()["num_frames"] == 2 * len(CLIPS) * STEPS
@@ -177,7 +178,7 @@ def test_runs_without_any_mask_agree(tmp_path):
         emptied = re.sub(r'"anns":\[.*\]', '"anns":[]', journal.read_text())
         journal.write_text(emptied)
     protocol = AvsProtocol()
-    for clip in judged_masks(pair_clips(open_masks(runs, 2), open_masks(runs, 2)), 0.0):
+    for clip in judged_masks(pair_clips(open_masks(runs, 2), open_masks(runs, 2)), EvalOptions()):
         protocol.add(clip)
     assert protocol.result()["scores"]["kept_empty"]["value"] == 1.0
 
