@@ -47,9 +47,9 @@ def read_state_dict(path: str | Path) -> Mapping[str, Tensor]:
             warnings.simplefilter("ignore", UserWarning)
             loaded: object = torch.load(path, map_location="cpu", weights_only=True)
     except DAMAGE as err:
-        told = (str(err) or type(err).__name__).splitlines()[0]
+        reason = (str(err) or type(err).__name__).splitlines()[0]
         raise WeightsError(
-            f"cannot read {path} as a PyTorch checkpoint: {told}",
+            f"cannot read {path} as a PyTorch checkpoint: {reason}",
             hint="give the .pth file that a training script saved",
         ) from err
     if not isinstance(loaded, Mapping) or not all(
@@ -96,13 +96,13 @@ def require_shapes(
         if key in state and tuple(state[key].shape) != shape
     ]
     found = {"missing": missing, "unexpected": unexpected, "of another shape": misshapen}
-    if told := "; ".join(_told(what, keys) for what, keys in found.items() if keys):
+    if misfits := "; ".join(_listed(what, keys) for what, keys in found.items() if keys):
         raise CheckpointMismatchError(
-            f"{source} does not fit: {told}",
+            f"{source} does not fit: {misfits}",
             hint="check that the weights belong to this network and to this form of it",
         )
 
 
-def _told(what: str, keys: Sequence[str]) -> str:
+def _listed(what: str, keys: Sequence[str]) -> str:
     more = f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""
     return f"{what}: {keys[0]}{more}"

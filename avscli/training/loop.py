@@ -2,7 +2,7 @@
 
 sound_steps × windows alone ──▶ a sound side that names sounds and their possible sources;
     sound_teachers such ones are followed by one that learns what they say on average
-steps × couples (one picture, two sounds) ──▶ everything else; the sound side rests
+steps × couples (one picture, two sounds) ──▶ everything else; the sound side is frozen
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 SAVE_EVERY_SECONDS = 120.0
 LOG_EVERY_STEPS = 20
-_SURE_LOGIT = 8.0  # of the truth, where stages are told it; hardly any sound is as sure
+_SURE_LOGIT = 8.0  # of the truth in teacher forcing; hardly any sound is as sure
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,8 +105,8 @@ class Trainer:
         self.network: PCMANet = build_network(recipe.spec)  # type: ignore[assignment]
         assert self.network.audio_encoder is not None
         naming = None if self.network.agreement is None else self.network.agreement.sound
-        told_by = self.network.audio_projection if naming is None else naming.names
-        self.tag_head = nn.Linear(told_by.in_features, len(names))
+        named_from = self.network.audio_projection if naming is None else naming.names
+        self.tag_head = nn.Linear(named_from.in_features, len(names))
         self.sound_side = SoundSide(self.network.audio_encoder, naming, self.tag_head)
         self.teachers = SoundTeachers(0 if naming is None else recipe.sound_teachers)
         self.hearing_steps = (self.teachers.number + 1) * recipe.sound_steps
@@ -278,11 +278,11 @@ class Trainer:
             self._end_sound_round()
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * self._rate(self.step)
-        self._rest_early_blocks(
-            self.step - self.hearing_steps < self.recipe.resting_share * self.recipe.steps
+        self._freeze_early_blocks(
+            self.step - self.hearing_steps < self.recipe.frozen_share * self.recipe.steps
         )
         torch.manual_seed(self.recipe.seed * self.num_steps + self.step)  # dropout, resumable
-        self.sound_side.train(isinstance(batch, SoundBatch))  # at rest it has no doubts of its own
+        self.sound_side.train(isinstance(batch, SoundBatch))  # frozen, it drops nothing out
         with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.precision == "bf16"):
             losses = (
                 self._sound_losses(batch) if isinstance(batch, SoundBatch) else self._losses(batch)
@@ -308,8 +308,8 @@ class Trainer:
         # A couple shares its picture, so what no sound has touched is computed once.
         features = network.encode_picture(batch.frames)
         valid = torch.ones(len(embedding), 1, dtype=torch.bool)
-        told = None if network.agreement is None else self._told(batch, embedding)
-        output = network.listen(features.repeated(2), embedding[:, None], valid, told=told)
+        forced = None if network.agreement is None else self._forced(batch, embedding)
+        output = network.listen(features.repeated(2), embedding[:, None], valid, forced=forced)
         for number, logits in enumerate(output.stage_logits, start=1):
             losses[f"stage{number}"] = stage_loss(
                 logits.flatten(0, 1), batch.target, smoothing_pixels=self.recipe.smoothing_pixels
@@ -319,19 +319,19 @@ class Trainer:
         return losses
 
     @torch.no_grad()
-    def _told(self, batch: Batch, embedding: Tensor) -> Tensor:
-        """Return [N, 1, K] logits of what the stages are to believe of each sample's sound."""
+    def _forced(self, batch: Batch, embedding: Tensor) -> Tensor:
+        """Return [N, 1, K] logits: what the sound side says, or the truth (teacher forcing)."""
         assert self.network.agreement is not None
         said = self.network.agreement.sound(embedding)
-        is_told = torch.rand(len(said), 1) < self.recipe.told_share
-        return torch.where(is_told, _SURE_LOGIT * (2.0 * batch.heard - 1.0), said)[:, None]
+        is_forced = torch.rand(len(said), 1) < self.recipe.teacher_forcing_share
+        return torch.where(is_forced, _SURE_LOGIT * (2.0 * batch.heard - 1.0), said)[:, None]
 
     def _sound_losses(self, batch: SoundBatch) -> dict[str, Tensor]:
         tags, heard = self.sound_side(batch.log_mel)
         losses = {"tags": naming_loss(tags, batch.tags)}
         if heard is not None:
-            told = self.teachers.mean(batch.log_mel) if self.teachers.are_ready else batch.heard
-            losses["heard"] = naming_loss(heard, told)
+            truth = self.teachers.mean(batch.log_mel) if self.teachers.are_ready else batch.heard
+            losses["heard"] = naming_loss(heard, truth)
         return losses
 
     def _end_sound_round(self) -> None:
@@ -342,12 +342,12 @@ class Trainer:
             self.sound_side.load_state_dict(self.sound_start)
             self._begin()
 
-    def _rest_early_blocks(self, resting: bool) -> None:
-        if self.recipe.resting_blocks:
+    def _freeze_early_blocks(self, frozen: bool) -> None:
+        if self.recipe.frozen_blocks:
             backbone = self.network.backbone
-            early = [backbone.stem, *list(backbone.blocks)[: self.recipe.resting_blocks]]  # type: ignore[arg-type]
+            early = [backbone.stem, *list(backbone.blocks)[: self.recipe.frozen_blocks]]  # type: ignore[arg-type]
             for module in early:
-                module.requires_grad_(not resting)
+                module.requires_grad_(not frozen)
 
     def _update_average(self) -> None:
         # A young average would remember the start: its memory grows with the run.

@@ -23,7 +23,7 @@ class Recipe:
         spec: of the network to train.
         steps, batch_samples: length and width of the run; batch_samples is even (couples).
         sound_steps, sound_batch_samples: before that, the sound side alone learns to name sounds
-            and their possible sources, from windows without pictures; after that, it rests.
+            and their possible sources, from windows without pictures; after that, it is frozen.
         sound_teachers: that many sound sides are trained like that first; one more then learns
             what they say on average.
         sample_size_hw: training size in pixels, multiples of 32.
@@ -31,7 +31,7 @@ class Recipe:
             most for their time, the last steps get used to the size that will be analysed.
         learning_rate: peak for parts that start fresh.
         backbone_learning_rate, audio_learning_rate: peaks for the two encoders.
-        resting_blocks, resting_share: the first blocks of a light backbone rest during this
+        frozen_blocks, frozen_share: the first blocks of a light backbone are frozen during this
             first share of the steps; they are a third of a step's time and the last to need it.
         warmup_share: share of steps in which the rate rises; it then falls as a cosine.
         weight_decay, gradient_norm, ema_decay: the usual.
@@ -42,8 +42,9 @@ class Recipe:
         composites: share of pictures made of two.
         sound_kinds: weights of matching, mismatching, ambient, no sound.
         scenes_share: share of couples that come from generated scenes.
-        told_share: share of samples whose stages are told the truth about what could make the
-            sound, not what the sound side says; where that errs, they would learn to doubt it.
+        teacher_forcing_share: share of samples whose stages are given the truth about what could
+            make the sound, not what the sound side says: where that errs, they would learn to
+            doubt it.
         seed: of everything random.
         precision: ``fp32`` or ``bf16`` autocast.
     """
@@ -61,8 +62,8 @@ class Recipe:
     learning_rate: float
     backbone_learning_rate: float
     audio_learning_rate: float
-    resting_blocks: int
-    resting_share: float
+    frozen_blocks: int
+    frozen_share: float
     warmup_share: float
     weight_decay: float
     gradient_norm: float
@@ -73,7 +74,7 @@ class Recipe:
     composites: float
     sound_kinds: tuple[float, float, float, float]
     scenes_share: float
-    told_share: float
+    teacher_forcing_share: float
     seed: int
     precision: str
 
@@ -84,7 +85,13 @@ class Recipe:
         for name in ("sample_size_hw", "late_size_hw"):
             if any(side % 32 for side in getattr(self, name)):
                 raise UsageError(f"{name} must be multiples of 32, got {getattr(self, name)}")
-        for name in ("late_share", "resting_share", "composites", "scenes_share", "told_share"):
+        for name in (
+            "late_share",
+            "frozen_share",
+            "composites",
+            "scenes_share",
+            "teacher_forcing_share",
+        ):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise UsageError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
         if self.sound_teachers < 0:

@@ -145,11 +145,11 @@ def _validation_sets(data: AvsMix | None) -> list[EvaluationSet]:
 
 def _validation_scores(runtime: Runtime, data: AvsMix | None) -> dict[str, float]:
     """Return what `avs eval` tells of both, as one flat table."""
-    told: dict[str, float] = {}
+    scored: dict[str, float] = {}
     for name, of_set in zip(("scenes", "avsmix_val"), _validation_sets(data), strict=False):
         scores = evaluate_network(runtime, of_set, EvalOptions(), lambda _done: None).scores
-        told |= {f"{name}_{measure}": value for measure, value in summary(scores).items()}
-    return told
+        scored |= {f"{name}_{measure}": value for measure, value in summary(scores).items()}
+    return scored
 
 
 def sample_sources(recipe: Recipe, data: AvsMix | None) -> tuple[list[SampleSource], list[float]]:

@@ -69,8 +69,10 @@ class SoundTeachers:
     @torch.no_grad()
     def mean(self, log_mel: Tensor) -> Tensor:
         """Return the probability [N, K] of every source at the mean of the teachers' logits."""
-        told = [heard for _, heard in (side(log_mel) for side in self._sides) if heard is not None]
-        return torch.stack(told).mean(dim=0).sigmoid()
+        logits = [
+            heard for _, heard in (side(log_mel) for side in self._sides) if heard is not None
+        ]
+        return torch.stack(logits).mean(dim=0).sigmoid()
 
     def state(self) -> list[dict[str, Tensor]]:
         """Return the weights of all that have been added."""

@@ -49,8 +49,8 @@ def save_state(folder: Path, state: Mapping[str, Any]) -> None:
             torch.save(dict(state), file)
         partial.replace(path)
     except (OSError, RuntimeError) as err:  # a full disk is either, by where torch meets it
-        told = str(err).splitlines()[0]
-        raise OutputError(f"cannot write {path}: {told}", hint=_CANNOT_WRITE_HINT) from err
+        reason = str(err).splitlines()[0]
+        raise OutputError(f"cannot write {path}: {reason}", hint=_CANNOT_WRITE_HINT) from err
     finally:
         partial.unlink(missing_ok=True)
 
@@ -73,9 +73,9 @@ def load_state(folder: Path, fingerprint: Mapping[str, Any]) -> dict[str, Any] |
         state = torch.load(path, map_location="cpu", weights_only=True)
         found: dict[str, Any] = json.loads(state["fingerprint"])
     except DAMAGE as err:
-        told = (str(err) or type(err).__name__).splitlines()[0]
+        reason = (str(err) or type(err).__name__).splitlines()[0]
         raise WeightsError(
-            f"{path} is damaged: {told}", hint="remove it to start again from the beginning"
+            f"{path} is damaged: {reason}", hint="remove it to start again from the beginning"
         ) from err
     expected = json.loads(json.dumps(fingerprint))
     for key in sorted({*found, *expected}):

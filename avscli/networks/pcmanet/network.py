@@ -162,7 +162,7 @@ class PCMANet(nn.Module):
         valid: Tensor,
         *,
         around: Tensor | None = None,
-        told: Tensor | None = None,
+        forced: Tensor | None = None,
     ) -> NetworkOutput:
         """Segment clips whose frames are already encoded by `encode_picture`.
 
@@ -171,8 +171,8 @@ class PCMANet(nn.Module):
             audio, valid: as in `forward_embeddings`.
             around: [B, T, S, D] embeddings of the sound before and after each step; only the
                 naming of sources hears them.
-            told: [B, T, K] logits of the source classes, to be believed instead of what the sound
-                side says.
+            forced: [B, T, K] logits of the source classes that take the place of the sound side's
+                (teacher forcing).
         """
         B, T = valid.shape
         sound, features = audio.flatten(0, 1), seen.maps
@@ -183,10 +183,10 @@ class PCMANet(nn.Module):
         evidence, sources = None, None
         if self.agreement is not None:
             assert seen.picture is not None
-            if told is None:
+            if forced is None:
                 said = self.agreement.sound(sound, None if around is None else around.flatten(0, 1))
             else:
-                said = told.flatten(0, 1)
+                said = forced.flatten(0, 1)
             evidence = self.agreement(seen.picture, said)
             named = (seen.picture, said)
             sources = SourceLogits(*(x.float().reshape(B, T, *x.shape[1:]) for x in named))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from avscli.datasets.labelled import LabelledClip
     from avscli.datatypes import NetworkInput, NetworkSpec
     from avscli.training.clips.recipe import ClipRecipe
-    from avscli.training.processes import Processes
+    from avscli.training.process_group import ProcessGroup
 
 
 class ClipSource(Protocol):
@@ -119,7 +119,7 @@ class ClipBatches:
     """
 
     def __init__(
-        self, recipe: ClipRecipe, sources: Sequence[ClipSource], processes: Processes
+        self, recipe: ClipRecipe, sources: Sequence[ClipSource], processes: ProcessGroup
     ) -> None:
         self._recipe, self._sources, self._processes = recipe, sources, processes
         self._sizes = [len(source) for source in sources]

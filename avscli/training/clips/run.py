@@ -14,7 +14,7 @@ from avscli.training.clips.sources import open_sources
 from avscli.training.clips.start import StartWeights, start_network
 from avscli.training.clips.trainer import BEST_FILE, LAST_FILE, ClipTrainer
 from avscli.training.data_check import require_checked
-from avscli.training.processes import Processes, joined_processes, own_device
+from avscli.training.process_group import ProcessGroup, joined_processes, own_device
 from avscli.training.state import STATE_FILE, make_folder
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def train_clips(recipe: ClipRecipe, run: ClipRun, *, warn: Callable[[str], None]
         return run.folder / BEST_FILE
 
 
-def _check_once(run: ClipRun, device: str, processes: Processes) -> None:
+def _check_once(run: ClipRun, device: str, processes: ProcessGroup) -> None:
     """Let the first process check the data, and all of them go on or none."""
     refusal: DataError | None = None
     if processes.is_first:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from avscli.training.clips.data import ClipBatch
     from avscli.training.clips.recipe import ClipRecipe
     from avscli.training.clips.sources import ClipSources
-    from avscli.training.processes import Processes
+    from avscli.training.process_group import ProcessGroup
 
 SAVE_EVERY_SECONDS = 600.0
 BEST_FILE, LAST_FILE = "best.safetensors", "last.safetensors"
@@ -116,12 +116,12 @@ class ClipTrainer:
         *,
         folder: Path,
         device: str,
-        processes: Processes,
+        processes: ProcessGroup,
     ) -> None:
-        if recipe.batch_clips % processes.count:
+        if recipe.batch_clips % processes.world_size:
             raise UsageError(
                 f"{recipe.batch_clips} clips a step cannot be divided among "
-                f"{processes.count} processes",
+                f"{processes.world_size} processes",
                 hint="--batch counts the clips of all processes together",
             )
         if recipe.precision == "fp16" and "cuda" not in device:
@@ -180,7 +180,7 @@ class ClipTrainer:
 
     def _run(self, stop: StopRequest, log: MetricsLog | None, *, quiet: bool) -> None:
         objective: nn.Module = self.objective.train()
-        if self.processes.count > 1:
+        if self.processes.world_size > 1:
             objective = DistributedDataParallel(objective)
         batches = prefetch(self.batches.since(self.step, self.num_steps), depth=2)
         saved = time.monotonic()
@@ -191,15 +191,15 @@ class ClipTrainer:
             for batch in batches:
                 result = self._train_step(objective, batch, stop)
                 self.step += 1
-                told = dict(result.losses)
+                measured = dict(result.losses)
                 if self._validation_is_due():
-                    told["val_mean_iou"] = self._validate()
+                    measured["val_mean_iou"] = self._validate()
                 bar.update()
-                bar.set_postfix(loss=told["loss"], best=self.best)
+                bar.set_postfix(loss=measured["loss"], best=self.best)
                 if log is not None:
-                    log.add(self.step, told)
+                    log.add(self.step, measured)
                 due = time.monotonic() - saved > SAVE_EVERY_SECONDS
-                if result.stops or due or "val_mean_iou" in told:
+                if result.stops or due or "val_mean_iou" in measured:
                     self.save()
                     saved = time.monotonic()
                 if result.stops:
@@ -260,7 +260,7 @@ class ClipTrainer:
         with self._autocast():
             totals = objective(batch.to(self.device))
         # Processes average their gradients, so each counts its part of the batch that often.
-        share = self.processes.count / max(1.0, num_labelled)
+        share = self.processes.world_size / max(1.0, num_labelled)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(totals.sum() * share).backward()
         self.scaler.step(self.optimizer)

@@ -12,7 +12,7 @@ from avscli.networks.pcmanet.modules import resize
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from avscli.training.processes import Processes
+    from avscli.training.process_group import ProcessGroup
 
 
 class OverlapSums:
@@ -61,7 +61,7 @@ class OverlapSums:
         self._sums[0] += (hits / unions.clamp_min(1)).sum(dim=0)
         self._sums[1] += (unions > 0).sum(dim=0)
 
-    def mean_iou(self, processes: Processes, device: str) -> float:
+    def mean_iou(self, processes: ProcessGroup, device: str) -> float:
         """Return the mean over classes, of what all processes added; NaN without any step."""
         # NCCL takes tensors of its own devices only.
         where = device if "cuda" in device else "cpu"

@@ -101,14 +101,14 @@ def test_nothing_is_resumed_from_an_empty_folder(tmp_path):
     assert not make_trainer(tmp_path).resume()
 
 
-def test_early_blocks_rest_first_and_train_in_the_end(tmp_path, monkeypatch):
+def test_early_blocks_are_frozen_first_and_train_in_the_end(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "SAVE_EVERY_SECONDS", 0.0)
-    resting = make_trainer(tmp_path / "a", Dying(couples=8), resting_share=0.75)
-    start = resting.network.backbone.stem.weight.clone()
+    frozen = make_trainer(tmp_path / "a", Dying(couples=8), frozen_share=0.75)
+    start = frozen.network.backbone.stem.weight.clone()
     with pytest.raises(ConnectionError):
-        resting.run(quiet=True)
-    assert torch.equal(resting.network.backbone.stem.weight, start)
-    resumed = make_trainer(tmp_path / "a", resting_share=0.75)
+        frozen.run(quiet=True)
+    assert torch.equal(frozen.network.backbone.stem.weight, start)
+    resumed = make_trainer(tmp_path / "a", frozen_share=0.75)
     resumed.resume()
     resumed.run(quiet=True)
     assert not torch.equal(resumed.network.backbone.stem.weight, start)
@@ -177,15 +177,15 @@ def run_noting_what_stages_believe(trainer, monkeypatch) -> tuple[list, list]:
     monkeypatch.setattr(
         trainer.network,
         "listen",
-        lambda *args, told: believed.append(told[:, 0]) or listen(*args, told=told),
+        lambda *args, forced: believed.append(forced[:, 0]) or listen(*args, forced=forced),
     )
     monkeypatch.setattr(trainer, "_losses", lambda batch: batches.append(batch) or losses(batch))
     trainer.run(quiet=True)
     return believed, batches
 
 
-def test_a_resting_sound_side_says_the_same_as_in_use(tmp_path, monkeypatch):
-    trainer = make_trainer(tmp_path, sound_steps=1, steps=2, told_share=0.0)
+def test_a_frozen_sound_side_says_the_same_as_in_use(tmp_path, monkeypatch):
+    trainer = make_trainer(tmp_path, sound_steps=1, steps=2, teacher_forcing_share=0.0)
     believed, batches = run_noting_what_stages_believe(trainer, monkeypatch)
     network = trainer.network.eval()
     with torch.inference_mode():
@@ -194,15 +194,13 @@ def test_a_resting_sound_side_says_the_same_as_in_use(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
-def test_stages_are_told_what_could_make_the_sound_in_a_share_of_the_samples(
-    tmp_path, monkeypatch, share
-):
-    trainer = make_trainer(tmp_path, sound_steps=0, steps=8, told_share=share)
+def test_a_share_of_the_samples_is_trained_with_teacher_forcing(tmp_path, monkeypatch, share):
+    trainer = make_trainer(tmp_path, sound_steps=0, steps=8, teacher_forcing_share=share)
     believed, batches = run_noting_what_stages_believe(trainer, monkeypatch)
     heard, truth = torch.cat(believed), torch.cat([batch.heard for batch in batches])
-    is_told = (heard.abs() == 8.0).all(dim=1)
-    assert is_told.float().mean() == pytest.approx(share, abs=0.3)
-    assert torch.equal(heard[is_told] > 0.0, truth[is_told] > 0.0)
+    is_forced = (heard.abs() == 8.0).all(dim=1)
+    assert is_forced.float().mean() == pytest.approx(share, abs=0.3)
+    assert torch.equal(heard[is_forced] > 0.0, truth[is_forced] > 0.0)
     sounding = torch.cat([(batch.target == 1).flatten(1).any(dim=1) for batch in batches])
     assert truth[sounding].any(dim=1).all()
 
@@ -250,7 +248,7 @@ def test_losses_are_logged_as_json_lines(tmp_path, monkeypatch):
     assert all(value > 0 for row in rows for value in row.values())
 
 
-def test_the_sound_side_rests_while_masks_train(tmp_path):
+def test_the_sound_side_is_frozen_while_masks_train(tmp_path):
     trainer = make_trainer(tmp_path, sound_steps=0, steps=2)
     before = {k: v.clone() for k, v in trainer.network.state_dict().items()}
     trainer.run(quiet=True)

@@ -41,7 +41,7 @@ def test_a_wrong_file_is_a_usage_error_that_names_it(tmp_path, text):
         {"sample_size_hw": (100, 100)},
         {"late_size_hw": (8, 8)},
         {"precision": "int8"},
-        {"told_share": 1.5},
+        {"teacher_forcing_share": 1.5},
         {"scenes_share": -0.1},
         {"sound_teachers": -1},
     ],

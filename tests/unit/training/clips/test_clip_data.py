@@ -18,7 +18,7 @@ from avscli.training.clips.data import (
     epoch_order,
     shares_of,
 )
-from avscli.training.processes import Processes
+from avscli.training.process_group import ProcessGroup
 from tests.recipes import TINY_CLIP_SPEC, tiny_recipe
 
 SCENES = SceneClips(TRAIN_SEEDS[:5], 5, (32, 32))
@@ -77,11 +77,11 @@ def test_kinds_without_share_divide_what_is_left_by_their_sizes() -> None:
 
 def test_shares_that_leave_nothing_are_refused() -> None:
     with pytest.raises(UsageError, match="leave no data"):
-        ClipBatches(tiny_recipe(shares={"scenes": 0.0}), [SCENES], Processes())
+        ClipBatches(tiny_recipe(shares={"scenes": 0.0}), [SCENES], ProcessGroup())
 
 
 def test_batches_from_a_step_on_are_those_of_the_whole_run() -> None:
-    batches = ClipBatches(tiny_recipe(), [SCENES], Processes())
+    batches = ClipBatches(tiny_recipe(), [SCENES], ProcessGroup())
     assert batches.steps_per_epoch == 2
     whole = list(batches.since(0, 4))
     later = list(batches.since(2, 4))
@@ -91,16 +91,16 @@ def test_batches_from_a_step_on_are_those_of_the_whole_run() -> None:
 
 
 def test_processes_divide_each_batch_among_them() -> None:
-    whole = next(ClipBatches(tiny_recipe(), [SCENES], Processes()).since(0, 1))
+    whole = next(ClipBatches(tiny_recipe(), [SCENES], ProcessGroup()).since(0, 1))
     parts = [
-        next(ClipBatches(tiny_recipe(), [SCENES], Processes(rank, 2)).since(0, 1))
+        next(ClipBatches(tiny_recipe(), [SCENES], ProcessGroup(rank, 2)).since(0, 1))
         for rank in range(2)
     ]
     assert torch.equal(torch.cat([part.targets for part in parts]), whole.targets)
 
 
 def test_a_set_smaller_than_a_batch_is_shown_several_times() -> None:
-    batches = ClipBatches(tiny_recipe(batch_clips=8), [SCENES], Processes())
+    batches = ClipBatches(tiny_recipe(batch_clips=8), [SCENES], ProcessGroup())
     assert batches.steps_per_epoch == 1
     assert [len(batch.targets) for batch in islice(batches.since(0, 2), 2)] == [8, 8]
 

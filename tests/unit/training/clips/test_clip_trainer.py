@@ -16,7 +16,7 @@ from avscli.errors import UsageError
 from avscli.training.clips.recipe import ClipRecipe
 from avscli.training.clips.sources import ClipSources
 from avscli.training.clips.trainer import ClipTrainer
-from avscli.training.processes import Processes
+from avscli.training.process_group import ProcessGroup
 from tests.recipes import tiny_recipe
 
 TRAINING = SceneClips(TRAIN_SEEDS[:4], 5, (32, 32))
@@ -45,7 +45,7 @@ def trainer(
     folder: Path,
     recipe: ClipRecipe | None = None,
     training: SceneClips | Interrupting = TRAINING,
-    processes: Processes | None = None,
+    processes: ProcessGroup | None = None,
 ) -> ClipTrainer:
     folder.mkdir(exist_ok=True)
     return ClipTrainer(
@@ -53,7 +53,7 @@ def trainer(
         ClipSources((training,), (VALIDATION,)),
         folder=folder,
         device="cpu",
-        processes=processes or Processes(),
+        processes=processes or ProcessGroup(),
     )
 
 
@@ -180,12 +180,16 @@ def test_bf16_comes_close_to_fp32(undisturbed: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("recipe", "processes", "told"),
     [
-        (tiny_recipe(precision="fp16"), Processes(), "fp16 trains on CUDA only"),
-        (tiny_recipe(batch_clips=3), Processes(0, 2), "3 clips a step cannot be divided among 2"),
+        (tiny_recipe(precision="fp16"), ProcessGroup(), "fp16 trains on CUDA only"),
+        (
+            tiny_recipe(batch_clips=3),
+            ProcessGroup(0, 2),
+            "3 clips a step cannot be divided among 2",
+        ),
     ],
 )
 def test_runs_that_cannot_be_are_refused(
-    tmp_path: Path, recipe: ClipRecipe, processes: Processes, told: str
+    tmp_path: Path, recipe: ClipRecipe, processes: ProcessGroup, told: str
 ) -> None:
     with pytest.raises(UsageError, match=told):
         trainer(tmp_path, recipe, processes=processes)

@@ -5,11 +5,11 @@ import torch
 from avscli.metrics.avss import SemanticSums
 from avscli.metrics.overlap import Overlap
 from avscli.training.clips.validation import OverlapSums
-from avscli.training.processes import Processes
+from avscli.training.process_group import ProcessGroup
 
 
 def mean_iou(sums: OverlapSums) -> float:
-    return sums.mean_iou(Processes(), "cpu")
+    return sums.mean_iou(ProcessGroup(), "cpu")
 
 
 def test_one_class_scores_as_overlap_does_step_by_step() -> None:

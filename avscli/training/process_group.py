@@ -21,16 +21,16 @@ _LONGEST_WAIT = timedelta(hours=6)
 
 
 @dataclass(frozen=True, slots=True)
-class Processes:
+class ProcessGroup:
     """This process among those that train together.
 
     Attributes:
-        rank: of this process, 0 … count − 1.
-        count: how many there are.
+        rank: of this process, 0 … world_size − 1.
+        world_size: how many there are.
     """
 
     rank: int = 0
-    count: int = 1
+    world_size: int = 1
 
     @property
     def is_first(self) -> bool:
@@ -39,34 +39,34 @@ class Processes:
 
     def own(self, items: Sequence[_Item]) -> Sequence[_Item]:
         """Return this process's part of something that all of them know."""
-        return items[self.rank :: self.count]
+        return items[self.rank :: self.world_size]
 
     def sum(self, values: Tensor) -> Tensor:
         """Return the sum over all processes, the same in each; `values` is not kept."""
-        if self.count > 1:
+        if self.world_size > 1:
             dist.all_reduce(values)
         return values
 
     def share_buffers(self, module: nn.Module) -> None:
         """Give every process the buffers of the first, such as batch-norm statistics."""
-        if self.count > 1:
+        if self.world_size > 1:
             for buffer in module.buffers():
                 dist.broadcast(buffer, src=0)
 
 
 @contextmanager
-def joined_processes(device: str) -> Iterator[Processes]:
+def joined_processes(device: str) -> Iterator[ProcessGroup]:
     """Join the processes that torchrun started; be alone otherwise.
 
     Args:
         device: of this process; decides how they talk to each other.
     """
     if not dist.is_torchelastic_launched():
-        yield Processes()
+        yield ProcessGroup()
         return
     dist.init_process_group("nccl" if "cuda" in device else "gloo", timeout=_LONGEST_WAIT)
     try:
-        yield Processes(dist.get_rank(), dist.get_world_size())
+        yield ProcessGroup(dist.get_rank(), dist.get_world_size())
     finally:
         dist.destroy_process_group()
 
