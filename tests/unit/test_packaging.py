@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, requires
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 import pytest
@@ -35,12 +35,20 @@ def pinned_version(name: str) -> str:
     return pin.version
 
 
+def is_as_pinned(name: str) -> bool:
+    """Whether a library is installed in the version of the constraints, in whatever build."""
+    return PINS[canonicalize_name(name)].specifier.contains(version(name))
+
+
 @pytest.mark.parametrize("declared", DECLARED, ids=str)
 def test_the_checks_run_with_a_version_that_is_allowed(declared: Requirement) -> None:
     assert declared.specifier.contains(pinned_version(declared.name))
 
 
 def test_the_constraints_hold_whatever_the_checks_install() -> None:
+    # Other versions, such as the oldest that are allowed, need other libraries in turn.
+    if not all(is_as_pinned(declared.name) for declared in DECLARED):
+        pytest.skip("this environment was made without .ci/constraints.txt")
     installed = {name for name in installed_by(DECLARED) if not name.startswith(OF_A_BUILD)}
     assert installed - set(PINS) == set()
 
