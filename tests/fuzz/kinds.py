@@ -328,12 +328,14 @@ def runs(draw: Random, corpus: Corpus, folder: Path) -> Input:
 
 def lists(draw: Random, corpus: Corpus, folder: Path) -> Input:
     """``avs batch @list.txt`` of damaged lists, in any encoding."""
-    _copy(corpus.clips, folder / IN / "clips")
-    lines = [f"{IN}/clips/{name}" for name in CLIPS]
+    # Names without a slash: one that stands alone, after damage, would be the whole disk.
+    for name in CLIPS:
+        _copy(corpus.clips / name, folder / name)
+    lines = list(CLIPS)
     lines += draw.sample(
         [
             *("", "# a remark", "missing.mp4", "*.mp4", "-", "@list.txt", "."),
-            *(f"{IN}/./clips/{CLIPS[0]}", f"{IN}/clips", "a\tb", "x" * 5000, '"a b.mp4"'),
+            *("a\tb", "x" * 5000, '"a b.mp4"', f'"{CLIPS[0]}"', f"file:{CLIPS[0]}"),
         ],
         draw.randrange(4),
     )

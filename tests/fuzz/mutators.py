@@ -268,7 +268,7 @@ def damaged(draw: Random, data: bytes, others: Sequence[bytes]) -> tuple[bytes, 
 _ODD_VALUES: tuple[object, ...] = (
     *(None, True, False, 0, 1, -1, 255, 256, 2**15, 2**31, 2**63, 10**30, -(10**30), 10**400),
     *(0.5, -0.5, 1e308, float("nan"), float("inf"), -float("inf")),
-    *("", "0", "1", "nan", "é", "\ud800", "\x00", "../../up", "/abs", "a" * 100_000, "-1"),
+    *("", "0", "1", "nan", "é", "\ud800", "\x00", "..up", "a" * 100_000, "-1"),
     *([], {}, [[]], [None], {"": None}, [1, 2, 3], {"size": [1, 1], "counts": "1"}),
 )
 _DEEP = "\x02deep\x03"

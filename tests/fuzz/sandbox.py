@@ -36,7 +36,7 @@ _CHANGES = {  # audit events that change files, and which of their arguments are
     "os.chmod": (0,),
     "os.chown": (0,),
 }
-_EXECUTES = {"os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", "pty.spawn"}
+_EXECUTES = {"os.system", "os.exec", "os.posix_spawn", "pty.spawn"}
 _CONNECTS = {"socket.connect", "socket.getaddrinfo", "socket.bind", "urllib.Request"}
 
 
