@@ -1,5 +1,5 @@
 """``python -m avscli`` is ``avs``."""
 
-from avscli.cli import main
+from avscli.supervised import main
 
 main()

@@ -51,7 +51,9 @@ def main() -> None:
     )
     started = time.monotonic()
     fuzzer = Fuzzer(plan, arguments.output.resolve())
-    results = fuzzer.run([_function(name) for name in arguments.main or ("avscli.cli:main",)])
+    results = fuzzer.run(
+        [_function(name) for name in arguments.main or ("avscli.supervised:main",)]
+    )
     print(table_of(results))
     print(f"{len(results)} inputs, seed {plan.seed}, {time.monotonic() - started:.0f} s")
     failed = [result for result in results if result.faults]

@@ -33,6 +33,7 @@ LAYERS = [
     {"console"},
     {"commands"},
     {"cli"},
+    {"supervised"},
 ]
 RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row}
 ENTRANCES = {"avscli", "avscli.__main__"}  # above every layer, and imported by none
