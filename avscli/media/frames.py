@@ -21,6 +21,7 @@ _SLACK_SECONDS, _SLACK_SHARE = 1.0, 0.02
 _STEPS_TOLD = 3
 _DECLARE_THEIR_END = {"matroska,webm", "nut"}
 _SEAM_SECONDS = 1.0
+_LOSS_SECONDS = Fraction(1, 4)  # joined recordings often leave a frame or two between them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,7 +110,9 @@ class FrameReader:
             pts = image.pts
             if pts is None:
                 pts = stream.start_time or 0 if last is None else last + step
-            if last is not None and pts - last > 1.5 * step:
+            if last is not None and pts - last > max(
+                1.5 * step, float(_LOSS_SECONDS / self.time_base)
+            ):
                 self._check_gap(last - step, pts + step)
             last = pts = pts if last is None else max(pts, last + 1)
             first = pts if first is None else first
