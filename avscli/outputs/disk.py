@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Self
 from avscli.errors import OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -103,11 +103,24 @@ def write_atomically(path: Path, text: str) -> None:
     Raises:
         OutputError: it cannot be written; nothing is left behind.
     """
-    temporary = path.with_name(f".{path.name}.new")
-    with output_errors(path):
-        try:
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(path)
-        finally:
+    write_together({path: text})
+
+
+def write_together(texts: Mapping[Path, str]) -> None:
+    """Write UTF-8 text files that belong together: none takes its name before all are on the disk.
+
+    Raises:
+        OutputError: one of them cannot be written; nothing is left behind.
+    """
+    temporary = {path: path.with_name(f".{path.name}.new") for path in texts}
+    try:
+        for path, text in texts.items():
+            with output_errors(path):
+                temporary[path].write_text(text, encoding="utf-8")
+        for path, finished in temporary.items():
+            with output_errors(path):
+                finished.replace(path)
+    finally:
+        for left in temporary.values():
             with suppress(OSError):
-                temporary.unlink(missing_ok=True)
+                left.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from avscli.errors import OutputError, QualityGateError
 from avscli.evaluation.report.page import render
-from avscli.outputs.disk import output_errors, write_atomically
+from avscli.outputs.disk import output_errors, write_together
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,17 +40,20 @@ def refuse_existing(folder: Path, *, overwrite: bool) -> None:
 
 
 def write_report(report: EvaluationReport, folder: Path) -> None:
-    """Write eval.json, eval.csv and eval.html, each whole or not at all.
+    """Write eval.json, eval.csv and eval.html, all of them or none.
 
     Raises:
         OutputError: the folder cannot be written.
     """
     with output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / CSV_NAME, _csv(report))
-    write_atomically(folder / PAGE_NAME, render(report))
-    text = json.dumps(report.to_json(), indent=1, allow_nan=False)
-    write_atomically(folder / JSON_NAME, text + "\n")
+    write_together(
+        {
+            folder / CSV_NAME: _csv(report),
+            folder / PAGE_NAME: render(report),
+            folder / JSON_NAME: json.dumps(report.to_json(), indent=1, allow_nan=False) + "\n",
+        }
+    )
 
 
 def require_gates(scores: Json, minima: Mapping[str, float | None]) -> None:

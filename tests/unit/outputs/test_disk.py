@@ -10,7 +10,7 @@ import pytest
 from avscli.datatypes import SegmentationReport
 from avscli.errors import ExitCode, OutputError
 from avscli.outputs.confidence import CONFIDENCE_NAME, ConfidenceSink
-from avscli.outputs.disk import LineFile, output_errors, write_atomically
+from avscli.outputs.disk import LineFile, output_errors, write_atomically, write_together
 from avscli.outputs.journal import JOURNAL_NAME, JournalSink
 from avscli.outputs.run_record import write_run_record
 from tests.unit.outputs.drawn import blob, make_prediction
@@ -125,3 +125,13 @@ def test_a_report_that_json_cannot_express_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         write_run_record(tmp_path, make_report(mean_score=math.nan))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_that_belong_together_appear_together_or_not_at_all(tmp_path: Path) -> None:
+    texts = {tmp_path / name: name for name in ("first", "absent/third")}
+    with pytest.raises(OutputError, match="third"):
+        write_together(texts)
+    assert not list(tmp_path.iterdir())
+    write_together({tmp_path / "first": "1", tmp_path / "other": "2"})
+    assert (tmp_path / "first").read_text() == "1"
+    assert (tmp_path / "other").read_text() == "2"
