@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 err = Console(stderr=True, highlight=False, emoji=False)
 _BREAKS = re.compile(r"\s*[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
+_LONGEST = 1500  # letters of a line; more than any sensible path has
 
 
 def error(err_: AvscliError) -> None:
@@ -90,7 +91,9 @@ def one_line(text: str) -> str:
     >>> one_line("it broke\n  badly"), one_line("a\x1b[2J.mp4")
     ('it broke badly', 'a\\x1b[2J.mp4')
     """
-    return "".join(map(_visible, _BREAKS.sub(" ", text.strip()))).strip()
+    line = "".join(map(_visible, _BREAKS.sub(" ", text.strip()))).strip()
+    # What is quoted comes from files: a damaged one can hold a "name" of a hundred kilobytes.
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 500]} … {line[-400:]}"
 
 
 def _visible(letter: str) -> str:

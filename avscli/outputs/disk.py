@@ -97,6 +97,27 @@ class LineFile:
             self._file.close()
 
 
+@contextmanager
+def folder_for_results(folder: Path) -> Iterator[None]:
+    """Make a folder for what is written inside the ``with`` block; after an error it goes again.
+
+    Folders above it are made and go likewise; what was there before stays.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    with output_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for each in made:
+            with suppress(OSError):  # it is not empty: somebody else writes there
+                each.rmdir()
+        raise
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Write a whole UTF-8 text file, so that a reader sees the old one, none, or the new one.
 

@@ -20,6 +20,8 @@ _LIBRARIES_LEAVE = f"{TEMPORARY}/torchinductor_"
 _LOOSE = ("batch", "data")  # whose standard error tells more than problems
 _EVAL_FILES = {"eval.json", "eval.csv", "eval.html"}
 
+_WITH_RESULTS = (ExitCode.OK, ExitCode.PARTIAL, ExitCode.INCOMPLETE)
+
 State = dict[str, str]
 
 
@@ -80,7 +82,7 @@ def _of_the_end(given: Input, ended: Ended) -> Iterator[str]:
 def _of_the_words(given: Input, ended: Ended) -> Iterator[str]:
     lines = [line for line in ended.err.splitlines() if not line.endswith("× real time")]
     errors = [line for line in lines if line.startswith("error: ")]
-    if bool(errors) != (ended.code not in (ExitCode.OK, ExitCode.PARTIAL)) or len(errors) > 1:
+    if bool(errors) != (ended.code not in _WITH_RESULTS) or len(errors) > 1:
         yield f"words: code {ended.code} with {len(errors)} lines of error"
     foreign = [line for line in lines if not line.startswith(_LINES)]
     if foreign and given.args[0] not in _LOOSE:

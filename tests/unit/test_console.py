@@ -41,6 +41,15 @@ def test_text_from_outside_is_printed_as_it_is(capsys: Captured, text: str) -> N
     assert err.splitlines() == [f"error: {text}", f"hint: {text}", f"warning: {text}", text]
 
 
+def test_what_a_message_quotes_is_cut_in_the_middle(capsys: Captured) -> None:
+    console.error(MediaError(f"cannot read {'a' * 100_000}: it is damaged"))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: cannot read aaa")
+    assert line.endswith("aaa: it is damaged")
+    assert " … " in line
+    assert len(line) < 2000
+
+
 def test_a_bug_names_its_kind_and_asks_for_a_report(capsys: Captured) -> None:
     console.bug(ZeroDivisionError("division\nby zero"))
     lines = capsys.readouterr().err.splitlines()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from avscli.errors import OutputError, QualityGateError
 from avscli.evaluation.report.page import render
-from avscli.outputs.disk import output_errors, write_together
+from avscli.outputs.disk import folder_for_results, write_together
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,15 +45,13 @@ def write_report(report: EvaluationReport, folder: Path) -> None:
     Raises:
         OutputError: the folder cannot be written.
     """
-    with output_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    write_together(
-        {
-            folder / CSV_NAME: _csv(report),
-            folder / PAGE_NAME: render(report),
-            folder / JSON_NAME: json.dumps(report.to_json(), indent=1, allow_nan=False) + "\n",
-        }
-    )
+    texts = {
+        folder / CSV_NAME: _csv(report),
+        folder / PAGE_NAME: render(report),
+        folder / JSON_NAME: json.dumps(report.to_json(), indent=1, allow_nan=False) + "\n",
+    }
+    with folder_for_results(folder):
+        write_together(texts)
 
 
 def require_gates(scores: Json, minima: Mapping[str, float | None]) -> None:

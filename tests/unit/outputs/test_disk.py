@@ -10,9 +10,16 @@ import pytest
 from avscli.datatypes import SegmentationReport
 from avscli.errors import ExitCode, OutputError
 from avscli.outputs.confidence import CONFIDENCE_NAME, ConfidenceSink
-from avscli.outputs.disk import LineFile, output_errors, write_atomically, write_together
+from avscli.outputs.disk import (
+    LineFile,
+    folder_for_results,
+    output_errors,
+    write_atomically,
+    write_together,
+)
 from avscli.outputs.journal import JOURNAL_NAME, JournalSink
 from avscli.outputs.run_record import write_run_record
+from tests.e2e.test_refusals import files_of_at_most
 from tests.unit.outputs.drawn import blob, make_prediction
 
 FULL = Path("/dev/full")
@@ -135,3 +142,21 @@ def test_files_that_belong_together_appear_together_or_not_at_all(tmp_path: Path
     write_together({tmp_path / "first": "1", tmp_path / "other": "2"})
     assert (tmp_path / "first").read_text() == "1"
     assert (tmp_path / "other").read_text() == "2"
+
+
+@pytest.mark.parametrize("before", [(), ("notes.txt",)], ids=["new", "with something in it"])
+def test_a_folder_whose_files_do_not_fit_is_as_it_was(
+    tmp_path: Path, before: tuple[str, ...]
+) -> None:
+    folder = tmp_path / "a" / "b"
+    for name in before:
+        write_in(folder, {name: "mine"})
+    with files_of_at_most(1000), pytest.raises(OutputError, match="File too large"):
+        write_in(folder, {"x.csv": "1", "y.json": "é" * 1000})
+    found = {path.name for path in tmp_path.rglob("*")}
+    assert found == ({"a", "b", *before} if before else set())
+
+
+def write_in(folder: Path, texts: dict[str, str]) -> None:
+    with folder_for_results(folder):
+        write_together({folder / name: text for name, text in texts.items()})
