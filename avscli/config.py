@@ -20,7 +20,7 @@ Hashing = Literal["quick", "full"]
 Engine = Literal["local", "ray"]
 EvalSplit = Literal["train", "val", "test"]
 Marked = Literal["auto", "white", "black", "labels", "alpha", "crowds"]
-EvalProtocol = Literal["avs", "network", "avsbench", "avss"]
+EvalProtocol = Literal["avs", "clips", "network", "avsbench", "avss"]
 
 EVAL_PROTOCOLS: tuple[EvalProtocol, ...] = get_args(EvalProtocol)
 ARTIFACTS: tuple[Artifact, ...] = get_args(Artifact)
@@ -238,19 +238,23 @@ class EvalOptions:
     """How ``avs eval`` scores.
 
     Attributes:
-        protocols: one or more, in the order in which they are printed.
+        protocols: in the order in which they are printed; none takes the data's own: ``clips`` of
+            real video, else ``avs``.
         protocol_batch: clips per batch of the ``avsbench`` protocol.
         threshold: probability at or above which a pixel is marked; None takes the weights' own.
         counterfactual: also score the same samples with other sounds.
+        fps, no_audio: of real video, as in `ReadOptions`.
         num_classes: of stored label maps; 2 takes everything above 0 as one.
         tolerance_seconds: how far apart the times of one frame may lie.
         predicted, true: how stored masks of each side are to be read.
     """
 
-    protocols: tuple[EvalProtocol, ...] = ("avs",)
+    protocols: tuple[EvalProtocol, ...] = ()
     protocol_batch: int = 1
     threshold: float | None = None
     counterfactual: bool = False
+    fps: float | None = None
+    no_audio: NoAudioPolicy = "error"
     num_classes: int = 2
     tolerance_seconds: float = 0.05
     predicted: StoredOptions = StoredOptions()

@@ -172,16 +172,32 @@ def predict_frames(
 
     Close the generator when leaving early; it stops the decoding thread.
     """
-    steps = _steps(reader, runtime)
     size_hw = reader.media.height, reader.media.width
-    rule = MaskRule.of(
+    with closing(predict_steps(reader, runtime)) as steps:
+        yield from finish(steps, size_hw, mask_rule(runtime, options))
+
+
+def predict_steps(reader: ClipReader, runtime: Runtime) -> Generator[StepOutput, None, None]:
+    """Yield what the network says about each analysed frame, in time order.
+
+    Batches run while the next ones are decoded; close the generator when leaving early.
+    """
+    with closing(prefetch(_batches(reader, runtime), depth=BATCHES_AHEAD)) as ahead:
+        yield from in_time_order(
+            step
+            for clips, prepared in ahead
+            for step in split_steps(runtime.forward(prepared.inputs), clips, prepared.levels_dbfs)
+        )
+
+
+def mask_rule(runtime: Runtime, options: SegmentOptions) -> MaskRule:
+    """Return how logits become masks: as the options say, else as the checkpoint does."""
+    return MaskRule.of(
         runtime.network.spec,
         threshold=options.threshold,
         region_threshold=options.region_threshold,
         min_area=options.min_area,
     )
-    with closing(steps):
-        yield from finish(in_time_order(steps), size_hw, rule)
 
 
 def _sha256_of(source: Path) -> str:
@@ -200,15 +216,6 @@ def _warn_of_copy(media: MediaInfo, source: Path, warn: Callable[[str], None]) -
             f"{source.name}: its container had to be rewritten; its streams were copied into a "
             "temporary Matroska file, which rounds times to 1 ms"
         )
-
-
-def _steps(reader: ClipReader, runtime: Runtime) -> Generator[StepOutput, None, None]:
-    """Run the network over batches of clips while the next ones are decoded."""
-    batches = prefetch(_batches(reader, runtime), depth=BATCHES_AHEAD)
-    with closing(batches) as ahead:
-        for clips, prepared in ahead:
-            output = runtime.forward(prepared.inputs)
-            yield from split_steps(output, clips, prepared.levels_dbfs)
 
 
 def _batches(reader: ClipReader, runtime: Runtime) -> Iterator[tuple[list[Clip], PreparedBatch]]:

@@ -35,10 +35,9 @@ def check(
 ) -> None:
     """Read every file of a copy and name those that are not as the layout says."""
     from avscli.datasets.checking import check_data, require_sound_data
-    from avscli.datasets.contract import SPLITS
 
     with console.counting("checking", quiet=quiet) as on_progress:
-        splits = SPLITS if split is None else (split,)
+        splits = None if split is None else (split,)
         found = check_data(kind, root, splits=splits, on_progress=on_progress)
     if as_json:
         told = [{"file": str(p.file), "problem": p.message} for p in found.problems]

@@ -57,7 +57,12 @@ _Limit = Annotated[
     typer.Option(help="The first so many samples only.", show_default="all; 500 scenes"),
 ]
 _Protocol = Annotated[
-    str, typer.Option(metavar="LIST", help=f"How to score: {', '.join(EVAL_PROTOCOLS)}.")
+    str | None,
+    typer.Option(
+        metavar="LIST",
+        help=f"How to score: {', '.join(EVAL_PROTOCOLS)}.",
+        show_default="avs; clips of real video",
+    ),
 ]
 _ProtocolBatch = Annotated[
     int, typer.Option(help="Clips per batch of avsbench; its numbers depend on it.")
@@ -148,7 +153,9 @@ def evaluate(
     device: shared.DeviceOption = "auto",
     precision: shared.PrecisionOption = "auto",
     threshold: shared.ThresholdOption = None,
-    protocol: _Protocol = "avs",
+    fps: shared.FpsOption = "native",  # type: ignore[assignment]
+    no_audio: shared.NoAudioOption = "error",
+    protocol: _Protocol = None,
     protocol_batch: _ProtocolBatch = 1,
     classes: _Classes = 2,
     tolerance: _Tolerance = 0.05,
@@ -186,10 +193,12 @@ def evaluate(
         _compare(compare, as_json=as_json)
         return
     options = EvalOptions(
-        protocols=parse_protocols(protocol),
+        protocols=() if protocol is None else parse_protocols(protocol),
         protocol_batch=protocol_batch,
         threshold=threshold,
         counterfactual=counterfactual,
+        fps=fps or None,
+        no_audio=no_audio,
         num_classes=classes,
         tolerance_seconds=tolerance,
         predicted=StoredOptions(predicted_first, predicted_fps, predicted_marked),

@@ -8,8 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from avscli.datasets.contract import SPLITS
-from avscli.datasets.registry import kind_of
+from avscli.datasets.registry import kind_of, splits_of
 from avscli.errors import DataError
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ def check_data(
     kind: str,
     root: Path,
     *,
-    splits: Sequence[Split] = SPLITS,
+    splits: Sequence[Split] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> DataCheck:
     """Read every file that training or evaluation would read.
@@ -45,15 +44,15 @@ def check_data(
     Args:
         kind: which layout, see `avscli.datasets.registry`.
         root: of the copy.
-        splits: the splits to look at.
+        splits: the splits to look at; None takes all that the kind has.
         on_progress: told how many items of how many are done; None tells nobody.
 
     Raises:
         DataError: a table itself cannot be used.
-        UsageError: no such kind.
+        UsageError: no such kind, or it has no such split.
     """
     module = kind_of(kind, "check")
-    checks = {split: module.checks(kind, root, split) for split in splits}
+    checks = {split: module.checks(kind, root, split) for split in splits or splits_of(kind)}
     everything = [check for of_split in checks.values() for check in of_split]
     problems: list[Problem] = []
     # Decoding leaves the interpreter's lock, so threads share the work.

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from avscli.config import DataSelection
     from avscli.datasets.labelled import LabelledClip
+    from avscli.datasets.labelled_video import LabelledVideo
     from avscli.datasets.problems import Check, Problem
     from avscli.datatypes import AudioTrack, PatchTrack
 
@@ -80,8 +81,42 @@ class HasSideBySide(Protocol):
         """Make two clips each of `count` couples of pictures."""
 
 
-class DataKind(Protocol):
-    """What the module of a kind has."""
+@runtime_checkable
+class VideoSet(Protocol):
+    """A numbered set of videos with labels by the second, to be read as any video is.
+
+    It hands out no frames: they come the way those of `avs segment` come.
+    """
+
+    @property
+    def kind(self) -> str:
+        """Kind of data, as the command line names it."""
+
+    @property
+    def facts(self) -> Mapping[str, object]:
+        """What it is and where its truth comes from, for reports."""
+
+    @property
+    def videos(self) -> Sequence[LabelledVideo]:
+        """The videos with what is known of their seconds."""
+
+    def problems(self, index: int) -> list[Problem]:
+        """Return what headers and masks show to be wrong with a video; decodes one frame."""
+
+
+class _Checked(Protocol):
+    """What the module of every kind has."""
+
+    def checks(self, kind: str, root: Path, split: Split) -> Sequence[Check]:
+        """Return a check for every item of a split, each reading all of its files.
+
+        Raises:
+            DataError: a table itself cannot be used.
+        """
+
+
+class LabelledKind(_Checked, Protocol):
+    """What the module of a kind of labelled clips has."""
 
     def open_set(self, selection: DataSelection) -> LabelledSet:
         """Open one split of a copy.
@@ -91,9 +126,12 @@ class DataKind(Protocol):
             UsageError: the selection asks for what this kind has not.
         """
 
-    def checks(self, kind: str, root: Path, split: Split) -> Sequence[Check]:
-        """Return a check for every item of a split, each reading all of its files.
 
-        Raises:
-            DataError: a table itself cannot be used.
-        """
+class VideoKind(_Checked, Protocol):
+    """What the module of a kind of labelled videos has."""
+
+    def open_set(self, selection: DataSelection) -> VideoSet:
+        """Open a copy; raises as `LabelledKind.open_set`."""
+
+
+DataKind = LabelledKind | VideoKind

@@ -7,21 +7,22 @@ one line here.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast, overload
 
 from avscli.errors import UsageError
 
 if TYPE_CHECKING:
-    from avscli.datasets.contract import DataKind
+    from avscli.datasets.contract import DataKind, LabelledKind, Split
 
 Use = Literal["check", "eval", "train"]
 
 
 class _Entry(NamedTuple):
-    """Where a kind lives and what can be done with it."""
+    """Where a kind lives, what can be done with it, and its parts."""
 
     module: str
     uses: frozenset[Use]
+    splits: tuple[Split, ...] = ("train", "val", "test")
 
 
 _ALL: frozenset[Use] = frozenset(("check", "eval", "train"))
@@ -32,12 +33,26 @@ _KINDS = {
     "avsbench-avss": _Entry(f"{_HOME}.avsbench", _ALL),
     "avsmix": _Entry(f"{_HOME}.avsmix", _ALL),
     "scenes": _Entry(f"{_HOME}.scenes", frozenset(("eval", "train"))),
+    "clips": _Entry(f"{_HOME}.clips", frozenset(("check", "eval")), ("test",)),
 }
 
 
 def kinds_for(use: Use) -> list[str]:
     """Return the kinds that can be checked, evaluated on or trained with."""
     return [name for name, entry in _KINDS.items() if use in entry.uses]
+
+
+def splits_of(name: str) -> tuple[Split, ...]:
+    """Return the splits that copies of a known kind have."""
+    return _KINDS[name].splits
+
+
+@overload
+def kind_of(name: str, use: Literal["train"]) -> LabelledKind: ...
+
+
+@overload
+def kind_of(name: str, use: Literal["check", "eval"]) -> DataKind: ...
 
 
 def kind_of(name: str, use: Use) -> DataKind:

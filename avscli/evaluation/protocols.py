@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from avscli.datatypes import VOID
-from avscli.evaluation.rows import MEASURES, ClipRow, ratio
+from avscli.evaluation.rows import ClipRow, ratio
 from avscli.metrics import avsbench
 from avscli.metrics.avss import SemanticSums
 from avscli.metrics.bootstrap import interval
@@ -101,7 +101,7 @@ class AvsProtocol:
             "num_clips": len(self.rows),
             "num_frames": len(self._truth),
             "num_sounding_frames": num_sounding,
-            "scores": {name: self._told(name) for name in MEASURES},
+            "scores": {name: self._told(name) for name in ClipRow.MEASURES},
             "f_max": float(curve[best]) if num_sounding else None,
             "f_max_threshold": float(THRESHOLDS[best]) if num_sounding else None,
             "f_curve": curve.tolist(),

@@ -6,8 +6,9 @@ not matter, and drawing rows with replacement gives its interval.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
@@ -22,6 +23,58 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from avscli.evaluation.clips import JudgedClip
+
+
+class Measure(NamedTuple):
+    """A score as Σ part / Σ whole over rows.
+
+    Attributes:
+        parts: fields of a row whose sum is the part.
+        wholes: fields whose sum is the whole.
+        factor: of the part.
+    """
+
+    parts: tuple[str, ...]
+    wholes: tuple[str, ...]
+    factor: float = 1.0
+
+
+class Row(Protocol):
+    """Sums about one clip, a dataclass.
+
+    Attributes:
+        MEASURES: the scores that such rows tell, by name.
+        TRUTH: fields that the truth alone decides.
+        clip_id: unique within an evaluation.
+    """
+
+    MEASURES: ClassVar[Mapping[str, Measure]]
+    TRUTH: ClassVar[tuple[str, ...]]
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+    clip_id: str
+
+    @property
+    def mean_iou(self) -> float | None:
+        """J of the clip; None where it has no mask to compare with."""
+
+
+def ratio(rows: Sequence[Row], measure: str) -> Ratio:
+    """Return one of the rows' measures as sums per clip."""
+    if not rows:
+        return Ratio(np.zeros(0), np.zeros(0))
+    parts, wholes, factor = rows[0].MEASURES[measure]
+    return Ratio(factor * _column(rows, parts), _column(rows, wholes))
+
+
+def measures_of(kind: type[Row], sums: Collection[str]) -> tuple[str, ...]:
+    """Return the measures of a kind of rows that those with these fields tell."""
+    return tuple(
+        name for name, (parts, wholes, _) in kind.MEASURES.items() if {*parts, *wholes} <= set(sums)
+    )
+
+
+def _column(rows: Sequence[Row], names: tuple[str, ...]) -> NDArray[np.float64]:
+    return np.array([sum(getattr(row, name) for name in names) for row in rows], np.float64)
 
 
 @dataclass(slots=True)
@@ -39,6 +92,22 @@ class ClipRow:
         kept_empty: quiet frames whose mask covers less than 1 %.
         hit, false, missed: pixels of all frames.
     """
+
+    MEASURES: ClassVar[Mapping[str, Measure]] = {
+        "mean_iou": Measure(("iou",), ("num_sounding",)),
+        "f_score": Measure(("f_score",), ("num_sounding",)),
+        "f_at_half": Measure(("f_at_half",), ("num_sounding",)),
+        "boundary_f": Measure(("boundary_f",), ("num_sounding",)),
+        "j_and_boundary_f": Measure(("iou", "boundary_f"), ("num_sounding",), 0.5),
+        "dataset_iou": Measure(("hit",), ("hit", "false", "missed")),
+        "false_discovery_rate": Measure(("false",), ("hit", "false")),
+        "false_positive_area": Measure(("alarm_area",), ("num_quiet",)),
+        "false_positive_rate": Measure(("alarms",), ("num_quiet",)),
+        "kept_empty": Measure(("kept_empty",), ("num_quiet",)),
+        "detection_precision": Measure(("found",), ("found", "alarms")),
+        "detection_recall": Measure(("found",), ("num_sounding",)),
+    }
+    TRUTH: ClassVar[tuple[str, ...]] = ("num_sounding", "num_quiet")
 
     clip_id: str
     kind: str
@@ -99,37 +168,3 @@ class ClipRow:
 
 ROW_NAMES = ("clip_id", "kind", "category")
 _SUMS = tuple(field.name for field in fields(ClipRow) if field.name not in ROW_NAMES)
-
-# Score → (fields whose sum is the part, fields whose sum is the whole, factor).
-_RATIOS: dict[str, tuple[tuple[str, ...], tuple[str, ...], float]] = {
-    "mean_iou": (("iou",), ("num_sounding",), 1.0),
-    "f_score": (("f_score",), ("num_sounding",), 1.0),
-    "f_at_half": (("f_at_half",), ("num_sounding",), 1.0),
-    "boundary_f": (("boundary_f",), ("num_sounding",), 1.0),
-    "j_and_boundary_f": (("iou", "boundary_f"), ("num_sounding",), 0.5),
-    "dataset_iou": (("hit",), ("hit", "false", "missed"), 1.0),
-    "false_discovery_rate": (("false",), ("hit", "false"), 1.0),
-    "false_positive_area": (("alarm_area",), ("num_quiet",), 1.0),
-    "false_positive_rate": (("alarms",), ("num_quiet",), 1.0),
-    "kept_empty": (("kept_empty",), ("num_quiet",), 1.0),
-    "detection_precision": (("found",), ("found", "alarms"), 1.0),
-    "detection_recall": (("found",), ("num_sounding",), 1.0),
-}
-MEASURES = tuple(_RATIOS)
-
-
-def measures_of(sums: Collection[str]) -> tuple[str, ...]:
-    """Return those of `MEASURES` that rows with these fields tell."""
-    return tuple(
-        name for name, (parts, wholes, _) in _RATIOS.items() if {*parts, *wholes} <= set(sums)
-    )
-
-
-def ratio(rows: Sequence[ClipRow], measure: str) -> Ratio:
-    """Return one of `MEASURES` as sums per clip."""
-    parts, wholes, factor = _RATIOS[measure]
-    return Ratio(factor * _column(rows, parts), _column(rows, wholes))
-
-
-def _column(rows: Sequence[ClipRow], names: tuple[str, ...]) -> NDArray[np.float64]:
-    return np.array([sum(getattr(row, name) for name in names) for row in rows], np.float64)

@@ -15,6 +15,7 @@ from avscli import __version__
 from avscli.errors import UsageError
 from avscli.evaluation.network.counterfactual import score_altered, score_side_by_side
 from avscli.evaluation.network.judging import judge
+from avscli.evaluation.network.samples import EvaluationVideos
 from avscli.evaluation.protocols import (
     AvsBenchProtocol,
     AvsProtocol,
@@ -22,11 +23,12 @@ from avscli.evaluation.protocols import (
     NetworkProtocol,
 )
 from avscli.evaluation.report.gallery import Gallery
-from avscli.evaluation.report.report import EvaluationReport, report_time
+from avscli.evaluation.report.report import EvaluationReport, checkpoint_facts, report_time
 from avscli.evaluation.stored.opening import open_masks
 from avscli.evaluation.stored.pairing import check_pairs, judged_masks, pair_clips
 from avscli.evaluation.stored.plausibility import Plausibility
 from avscli.evaluation.stored.runs import recorded_weights
+from avscli.evaluation.video.run import evaluate_videos
 from avscli.media.prefetch import prefetch
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from avscli.datatypes import NetworkSpec
     from avscli.devices import Runtime
     from avscli.evaluation.clips import JudgedClip
-    from avscli.evaluation.network.samples import EvaluationSet
+    from avscli.evaluation.network.samples import Evaluated, EvaluationSet
     from avscli.evaluation.protocols import Json, ScoringProtocol
 
 _AHEAD = 2  # samples read, and judged clips waiting to be scored
@@ -76,6 +78,7 @@ class _Sums:
             date_created=report_time(),
             tool=f"avs {__version__}",
             way=made.way,
+            scored="frames",
             data=made.data | {"sizes_hw": sorted(self.sizes)},  # two of them, if there are several
             checkpoint=made.checkpoint,
             options=asdict(options),
@@ -86,8 +89,8 @@ class _Sums:
             },
             scores=ours,
             counterfactual=made.counterfactual,
-            clips=[asdict(row) for row in self.ours.rows],
-            worst=self.gallery.worst(),
+            clips=self.ours.rows,
+            worst=[clip.strip for clip in self.gallery.worst()],
             seconds={
                 "total": time.perf_counter() - began,
                 "network": made.network_seconds,
@@ -109,7 +112,7 @@ class _Made:
 
 
 def evaluate_network(
-    runtime: Runtime, data: EvaluationSet, options: EvalOptions, on_progress: Callable[[int], None]
+    runtime: Runtime, data: Evaluated, options: EvalOptions, on_progress: Callable[[int], None]
 ) -> EvaluationReport:
     """Run a network over a data set and score what it says.
 
@@ -117,12 +120,15 @@ def evaluate_network(
         runtime: a loaded network on its device.
         data: see `avscli.evaluation.network.data.open_data`.
         options: protocols, threshold, counterfactuals.
-        on_progress: told after every sample how many are done.
+        on_progress: told after every sample, of videos every labelled second, how many are done.
 
     Raises:
         DataError: a file of the data set is not as its format says.
         UsageError: a protocol that does not fit the data.
     """
+    if isinstance(data, EvaluationVideos):
+        return evaluate_videos(runtime, data, options, on_progress)
+    options = _options_of_frames(options)
     spec, began = runtime.network.spec, time.perf_counter()
     sums = _sums(options, _num_classes(spec, data), data.class_names)
     network_seconds = 0.0
@@ -144,7 +150,7 @@ def evaluate_network(
     made = _Made(
         way="network",
         data=dict(data.facts),
-        checkpoint=_checkpoint(runtime),
+        checkpoint=checkpoint_facts(runtime),
         device=runtime.facts(),
         counterfactual=altered,
         network_seconds=network_seconds,
@@ -180,6 +186,7 @@ def evaluate_masks(
             "--protocol network scores what a network says by itself; masks are stored",
             hint="score them with --protocol avs, or the network with --data",
         )
+    options = _options_of_frames(options)
     began = time.perf_counter()
     sums = _sums(options, options.num_classes, ())
     pairs = pair_clips(
@@ -203,6 +210,22 @@ def evaluate_masks(
     return sums.report(_Made(way="masks", data=facts), options, began)
 
 
+def _options_of_frames(options: EvalOptions) -> EvalOptions:
+    """Return the options with the protocol that is meant where none is named.
+
+    Raises:
+        UsageError: what only real video has is asked for.
+    """
+    of_video = {
+        "--protocol clips": "clips" in options.protocols,
+        "--fps": options.fps is not None,
+        "--no-audio": options.no_audio != "error",
+    }
+    if given := [option for option, is_given in of_video.items() if is_given]:
+        raise UsageError(f"{given[0]} is for real video", hint="such as --data clips --root DIR")
+    return replace(options, protocols=options.protocols or ("avs",))
+
+
 def _num_classes(spec: NetworkSpec, data: EvaluationSet) -> int:
     """Return how many classes predictions and truth share, the background being one."""
     if spec.task == "binary" or not data.class_names:
@@ -212,17 +235,6 @@ def _num_classes(spec: NetworkSpec, data: EvaluationSet) -> int:
             f"the network knows {spec.num_classes} classes, the data {len(data.class_names)}"
         )
     return spec.num_classes
-
-
-def _checkpoint(runtime: Runtime) -> Json:
-    spec, checkpoint = runtime.network.spec, runtime.network.checkpoint
-    assert checkpoint is not None, "load_network fills it in"
-    return {
-        "name": checkpoint.name,
-        "sha256": checkpoint.sha256,
-        "clip_length": spec.clip_length,
-        "frame_size_hw": spec.frame_size_hw,
-    }
 
 
 def _sums(options: EvalOptions, num_classes: int, class_names: tuple[str, ...]) -> _Sums:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 
 import av
+import numpy as np
 from av.stream import Stream
+from numpy.typing import NDArray
 
 from avscli.config import ReadOptions
 from avscli.datatypes import FrameStamp, MediaInfo
@@ -61,7 +64,7 @@ class FrameReader:
         self.time_base = Fraction(0)
         self.truncated = False
 
-    def __iter__(self) -> Iterator[StampedImage]:
+    def __iter__(self) -> Generator[StampedImage, None, None]:
         """Decode.
 
         Raises:
@@ -195,3 +198,21 @@ class FrameReader:
                 f"{self._media.path.name}: truncated, ends at {float(self._last_packet_end):.1f} s "
                 f"of declared {declared:.1f} s"
             )
+
+
+def upright_picture(media: MediaInfo, index: int) -> NDArray[np.uint8]:
+    """Decode one frame again as [H, W, 3] uint8 RGB, at the size and in the way it is shown.
+
+    Args:
+        media: a probed file.
+        index: of the frame in presentation order, as in `FrameStamp`.
+
+    Raises:
+        MediaError: the file has no such frame any more.
+    """
+    with closing(iter(FrameReader(media, ReadOptions(), lambda _told: None))) as images:
+        for image in images:
+            if image.stamp.index == index:
+                stored = np.asarray(image.image.to_ndarray(format="rgb24"), np.uint8)
+                return np.ascontiguousarray(media.orientation.applied_to(stored))
+    raise MediaError(f"{media.path} has no frame {index} any more", hint="has it been replaced?")

@@ -14,10 +14,11 @@ from avscli.checkpoints import load_network, save_checkpoint
 from avscli.config import DataSelection, EvalOptions
 from avscli.datasets.avsmix import AvsMix
 from avscli.datasets.kinds.scenes import SceneFrames
+from avscli.datasets.registry import kind_of
 from avscli.datasets.scenes import TEST_SEEDS
 from avscli.devices import start
 from avscli.errors import OutputError
-from avscli.evaluation.network.data import open_data
+from avscli.evaluation.network.data import evaluation_set
 from avscli.evaluation.network.judging import prepare_labelled
 from avscli.evaluation.protocols import summary
 from avscli.evaluation.run import evaluate_network
@@ -137,10 +138,10 @@ def export(trainer: Trainer, data: AvsMix | None, warn: Callable[[str], None]) -
 
 def _validation_sets(data: AvsMix | None) -> list[EvaluationSet]:
     """Open scenes, and the pairs of avsmix where there is a copy."""
-    scenes = open_data(DataSelection("scenes", split="val", limit=NUM_SCENE_FRAMES))
-    if data is None:
-        return [scenes]
-    return [scenes, open_data(DataSelection("avsmix", data.root, "val"))]
+    selections = [DataSelection("scenes", split="val", limit=NUM_SCENE_FRAMES)]
+    if data is not None:
+        selections.append(DataSelection("avsmix", data.root, "val"))
+    return [evaluation_set(kind_of(each.kind, "train").open_set(each), each) for each in selections]
 
 
 def _validation_scores(runtime: Runtime, data: AvsMix | None) -> dict[str, float]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from avscli.datasets.contract import SideBySide
     from avscli.datasets.labelled import LabelledClip
+    from avscli.datasets.labelled_video import LabelledVideo
 
 
 class Altered(NamedTuple):
@@ -42,3 +43,24 @@ class EvaluationSet:
     altered: Callable[[], Iterable[Altered]]
     side_by_side: Callable[[], Iterable[SideBySide]] | None = None
     class_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationVideos:
+    """An opened set of real videos.
+
+    Attributes:
+        facts: what it is, for the report.
+        videos: with their labelled seconds.
+    """
+
+    facts: Mapping[str, object]
+    videos: Sequence[LabelledVideo]
+
+    @property
+    def num_samples(self) -> int:
+        """How many seconds are labelled."""
+        return sum(len(video.seconds) for video in self.videos)
+
+
+Evaluated = EvaluationSet | EvaluationVideos

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import fields
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from avscli.errors import DataError
-from avscli.evaluation.report.report import SCHEMA
-from avscli.evaluation.rows import MEASURES, ROW_NAMES, ClipRow, measures_of, ratio
+from avscli.evaluation.report.report import SCHEMA, Scored
+from avscli.evaluation.rows import ROW_NAMES, ClipRow, measures_of, ratio
+from avscli.evaluation.video.rows import VideoRow
 from avscli.metrics.bootstrap import difference_interval
 
 if TYPE_CHECKING:
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
     from avscli.evaluation.protocols import Json
     from avscli.metrics.bootstrap import Ratio
 
+_ROWS: dict[Scored, type[ClipRow] | type[VideoRow]] = {"frames": ClipRow, "seconds": VideoRow}
+
 
 def compare(first: Path, second: Path) -> Json:
-    """Return paired differences ``second − first`` of the scores of the avs protocol.
+    """Return paired differences ``second − first`` of the scores of the avs or clips protocol.
 
     Files of other versions compare in the scores whose sums both hold.
 
@@ -32,9 +35,11 @@ def compare(first: Path, second: Path) -> Json:
         names of the scores that one file cannot tell.
 
     Raises:
-        DataError: a file is no eval.json, or they are about different clips.
+        DataError: a file is no eval.json, or they are about different clips, or count different
+            things about them.
     """
     before, after = _evaluated(first), _evaluated(second)
+    _require_the_same_way(before, after, first, second)
     if before.rows.keys() != after.rows.keys():
         only = sorted(before.rows.keys() ^ after.rows.keys())
         where = first if only[0] in before.rows else second
@@ -42,7 +47,9 @@ def compare(first: Path, second: Path) -> Json:
             f"only {where} has the clip {only[0]!r} ({len(only)} clips are in one file alone)",
             hint="compare evaluations of the same data",
         )
-    measures = measures_of(before.sums & after.sums)
+    kind = _ROWS[before.scored]
+    _require_the_same_truth(before, after, kind.TRUTH, first, second)
+    measures = measures_of(kind, before.sums & after.sums)
     if not measures:
         raise DataError(
             f"{first} is of {before.tool}, {second} of {after.tool}: no score is in both",
@@ -53,10 +60,36 @@ def compare(first: Path, second: Path) -> Json:
     return {
         "first": str(first),
         "second": str(second),
+        "scored": before.scored,
         "num_clips": len(names),
         "scores": {name: _difference(*(ratio(rows, name) for rows in sides)) for name in measures},
-        "not_compared": [name for name in MEASURES if name not in measures],
+        "not_compared": [name for name in kind.MEASURES if name not in measures],
     }
+
+
+def _require_the_same_way(before: _Evaluated, after: _Evaluated, *paths: Path) -> None:
+    if before.scored != after.scored:
+        raise DataError(
+            f"{paths[0]} counts {before.scored}, {paths[1]} {after.scored}",
+            hint="compare evaluations by the same protocol",
+        )
+
+
+def _require_the_same_truth(
+    before: _Evaluated, after: _Evaluated, names: tuple[str, ...], *paths: Path
+) -> None:
+    """Refuse clips whose truth has changed between two evaluations."""
+    for clip_id, row in before.rows.items():
+        other = after.rows[clip_id]
+        for name in names:
+            known = name in before.sums & after.sums
+            values = getattr(row, name), getattr(other, name)
+            if known and values[0] != values[1]:
+                raise DataError(
+                    f"the truth of {clip_id!r} differs: {name} is {values[0]} in {paths[0]}, "
+                    f"{values[1]} in {paths[1]}",
+                    hint="score both against the same labels",
+                )
 
 
 def _difference(first: Ratio, second: Ratio) -> Json:
@@ -70,11 +103,19 @@ def _difference(first: Ratio, second: Ratio) -> Json:
 
 
 class _Evaluated(NamedTuple):
-    """The rows of an eval.json by clip, the sums that all of them hold, and who wrote it."""
+    """What is compared of an eval.json.
 
-    rows: dict[str, ClipRow]
+    Attributes:
+        rows: by clip.
+        sums: that all of them hold.
+        tool: who wrote it.
+        scored: what the rows count.
+    """
+
+    rows: dict[str, ClipRow | VideoRow]
     sums: set[str]
     tool: str
+    scored: Scored
 
 
 def _evaluated(path: Path) -> _Evaluated:
@@ -93,16 +134,24 @@ def _evaluated(path: Path) -> _Evaluated:
     clips = report.get("clips")
     if not isinstance(clips, list) or not all(isinstance(clip, dict) for clip in clips):
         raise DataError(f"{path} is no eval.json: clips is not a list of rows")
-    known = {field.name for field in fields(ClipRow)}
-    rows: dict[str, ClipRow] = {}
+    scored = report.get("scored", "frames")  # the only ones, before versions that say so
+    if scored not in get_args(Scored):
+        raise DataError(f"{path}: scored is {scored!r}, expected one of {get_args(Scored)}")
+    kind = _ROWS[scored]
+    known = {field.name for field in fields(kind)}
+    rows: dict[str, ClipRow | VideoRow] = {}
     for number, clip in enumerate(clips):
-        row = _row({name: value for name, value in clip.items() if name in known}, path, number)
+        row = _row(
+            {name: value for name, value in clip.items() if name in known}, kind, path, number
+        )
         if rows.setdefault(row.clip_id, row) is not row:
             raise DataError(f"{path} has two rows of the clip {row.clip_id!r}")
-    return _Evaluated(rows, set.intersection(known, *map(set, clips)), tool)
+    return _Evaluated(rows, set.intersection(known, *map(set, clips)), tool, scored)
 
 
-def _row(values: Json, path: Path, number: int) -> ClipRow:
+def _row(
+    values: Json, kind: type[ClipRow] | type[VideoRow], path: Path, number: int
+) -> ClipRow | VideoRow:
     for name, value in values.items():
         told = isinstance(value, str) or (name == "category" and value is None)
         number_like = isinstance(value, int | float) and math.isfinite(value)
@@ -110,4 +159,4 @@ def _row(values: Json, path: Path, number: int) -> ClipRow:
             raise DataError(f"{path}: clips[{number}].{name} is {value!r}")
     if missing := [name for name in ROW_NAMES if name not in values]:
         raise DataError(f"{path}: clips[{number}] has no {missing[0]}")
-    return ClipRow(**values)  # type: ignore[arg-type]
+    return kind(**values)  # type: ignore[arg-type]

@@ -15,6 +15,19 @@ NUM_WORST = 8
 MOST_FRAMES = 5
 
 
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """Frames with what is right and wrong in them, for the page.
+
+    Attributes:
+        caption: where they are from and how bad they are.
+        jpeg: the frames side by side.
+    """
+
+    caption: str
+    jpeg: bytes
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class WorstClip:
     """One of the clips with the least IoU; the better one is the smaller.
@@ -28,6 +41,11 @@ class WorstClip:
     minus_iou: float
     clip_id: str
     jpeg: bytes
+
+    @property
+    def strip(self) -> Strip:
+        """What the page shows of it."""
+        return Strip(f"{self.clip_id}: IoU {-self.minus_iou:.3f}", self.jpeg)
 
 
 class Gallery:

@@ -15,7 +15,6 @@ from avscli.metrics.thresholds import THRESHOLDS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from avscli.evaluation.report.gallery import WorstClip
     from avscli.evaluation.report.report import EvaluationReport
 
 WIDTH, HEIGHT, MARGIN = 460, 300, 44
@@ -56,11 +55,10 @@ def render(report: EvaluationReport) -> str:
             f"<p>{escape(report.tool)}, {escape(report.date_created)}</p>",
             _table("Scores", rows_of(report)),
             '<div class="plots">',
-            _reliability(report),
-            _f_curve(report),
+            *((_reliability(report), _f_curve(report)) if report.scored == "frames" else ()),
             _bars(report),
             "</div>",
-            _strips(report.worst),
+            _strips(report),
             _table("What was scored", _facts(report)),
             "</body></html>",
         )
@@ -98,7 +96,7 @@ def _f_curve(report: EvaluationReport) -> str:
 
 
 def _bars(report: EvaluationReport) -> str:
-    groups = report.scores["per_category"] or report.scores["per_kind"]
+    groups = report.scores["per_category"] or report.scores.get("per_kind")
     named = list(groups.items()) if isinstance(groups, dict) else []
     bars = [(name, told["mean_iou"]) for name, told in named if told["mean_iou"] is not None]
     height = _BAR * max(1, len(bars)) + 12
@@ -114,16 +112,17 @@ def _bars(report: EvaluationReport) -> str:
     )
 
 
-def _strips(worst: Sequence[WorstClip]) -> str:
+def _strips(report: EvaluationReport) -> str:
     strips = "".join(
-        f'<figure class="strip"><img alt="{escape(clip.clip_id)}" '
-        f'src="data:image/jpeg;base64,{base64.b64encode(clip.jpeg).decode()}">'
-        f"<figcaption>{escape(clip.clip_id)}: IoU {-clip.minus_iou:.3f}</figcaption></figure>"
-        for clip in worst
+        f'<figure class="strip"><img alt="{escape(strip.caption)}" '
+        f'src="data:image/jpeg;base64,{base64.b64encode(strip.jpeg).decode()}">'
+        f"<figcaption>{escape(strip.caption)}</figcaption></figure>"
+        for strip in report.worst
     )
+    what = "clips" if report.scored == "frames" else "seconds"
     return (
-        "<h2>Worst clips</h2><p>Green is right, red is marked and does not sound, blue sounds and "
-        f'is not marked.</p><div class="plots" id="worst">{strips}</div>'
+        f"<h2>Worst {what}</h2><p>Green is right, red is marked and does not sound, blue sounds "
+        f'and is not marked.</p><div class="plots" id="worst">{strips}</div>'
     )
 
 

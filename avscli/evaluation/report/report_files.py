@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from avscli.errors import OutputError, QualityGateError
@@ -85,11 +86,10 @@ def _value(scores: Json, name: str) -> float | None:
 def _csv(report: EvaluationReport) -> str:
     text = io.StringIO()
     if report.clips:
-        columns = [*report.clips[0], "mean_iou"]
+        columns = [*asdict(report.clips[0]), "mean_iou"]
         writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
         for row in report.clips:
-            frames, iou = row["num_sounding"], row["iou"]
-            known = isinstance(frames, int) and isinstance(iou, float) and frames > 0
-            writer.writerow({**row, "mean_iou": iou / frames if known else ""})  # type: ignore[operator]
+            iou = row.mean_iou
+            writer.writerow({**asdict(row), "mean_iou": "" if iou is None else iou})
     return text.getvalue()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from avscli.evaluation.protocols import Json
     from avscli.evaluation.report.report import EvaluationReport
@@ -25,6 +25,27 @@ _LABELS = {
     "detection_precision": "told to sound: precision",
     "detection_recall": "told to sound: recall",
 }
+_OF_SECONDS = {
+    "mean_iou": "J: mean IoU of seconds with a mask",
+    "f_score": "F (β² = 0.3) of seconds with a mask",
+    "boundary_f": "boundary F of seconds with a mask",
+    "j_and_boundary_f": "mean of J and boundary F",
+    "kept_empty": "quiet seconds kept empty",
+    "kept_empty_off_screen": "… sound off screen",
+    "kept_empty_voice": "… a voice off screen",
+    "kept_empty_music": "… music off screen",
+    "kept_empty_other": "… another sound off screen",
+    "kept_empty_silent": "… silence",
+    "false_positive_rate": "frames of quiet seconds that are marked",
+    "false_positive_area": "marked area in quiet seconds",
+    "seconds_right": "seconds marked just when something visible sounds",
+    "detection_recall": "sounding seconds marked at all",
+    "detection_precision": "marked seconds that sound visibly",
+    "detection_f": "F of marked seconds",
+    "switches_found": "switches between seconds found",
+    "onsets_found": "… onsets",
+    "offsets_found": "… offsets",
+}
 _PLAIN = {
     "f_max": "largest F over one threshold for all",
     "detection_auc": "told to sound: area under ROC",
@@ -42,7 +63,12 @@ def rows_of(report: EvaluationReport) -> list[tuple[str, str, str, str]]:
     if isinstance(matched, dict):
         rows.append(("", f"matched: {matched['told']}", "", ""))
     for name, result in report.protocols.items():
-        rows += _ours(result) if name == "avs" else _published(name, result)
+        if "scores" not in result:
+            rows += _published(name, result)
+        elif report.scored == "seconds":
+            rows += _of_seconds(name, result)
+        else:
+            rows += _of_frames(name, result)
     for change, told in (report.counterfactual or {}).items():
         rows += _changed(change, told if isinstance(told, dict) else {})
     return rows
@@ -64,26 +90,42 @@ def between(interval: object) -> str:
     return f"{interval[0]:.4f} … {interval[1]:.4f}"
 
 
-def _ours(result: Json) -> Iterator[tuple[str, str, str, str]]:
-    scores = result["scores"]
-    assert isinstance(scores, dict)
-    yield "avs", f"source: {result['source']}", "", ""
-    for name, label in _LABELS.items():
-        yield "avs", label, number(scores[name]["value"]), between(scores[name]["interval"])
+def _of_frames(protocol: str, result: Json) -> Iterator[tuple[str, str, str, str]]:
+    yield from _scores(protocol, result, _LABELS)
     for name, label in _PLAIN.items():
         if result.get(name) is not None:
-            yield "avs", label, number(result[name]), ""
+            yield protocol, label, number(result[name]), ""
     coco = result["coco"]
     if isinstance(coco, dict):
-        yield "avs", "COCO mask AP", number(coco["ap"]), ""
+        yield protocol, "COCO mask AP", number(coco["ap"]), ""
     for part in ("per_kind", "per_category"):
         groups = result[part]
         for name, told in groups.items() if isinstance(groups, dict) else ():
+            of = f"{name} ({told['num_clips']} clips)"
             if told["mean_iou"] is not None:
-                yield "avs", f"J, {name} ({told['num_clips']} clips)", number(told["mean_iou"]), ""
+                yield protocol, f"J, {of}", number(told["mean_iou"]), ""
             if part == "per_kind" and told["kept_empty"] is not None:
-                label = f"kept empty, {name} ({told['num_clips']} clips)"
-                yield "avs", label, number(told["kept_empty"]), ""
+                yield protocol, f"kept empty, {of}", number(told["kept_empty"]), ""
+
+
+def _of_seconds(protocol: str, result: Json) -> Iterator[tuple[str, str, str, str]]:
+    yield from _scores(protocol, result, _OF_SECONDS)
+    groups = result["per_category"]
+    for name, told in groups.items() if isinstance(groups, dict) else ():
+        marked = f"marked at all, {name} ({told['num_seconds']} seconds)"
+        yield protocol, marked, number(told["detection_recall"]), ""
+        if told["mean_iou"] is not None:
+            yield protocol, f"J, {name} ({told['num_masked']} masks)", number(told["mean_iou"]), ""
+
+
+def _scores(
+    protocol: str, result: Json, labels: Mapping[str, str]
+) -> Iterator[tuple[str, str, str, str]]:
+    scores = result["scores"]
+    assert isinstance(scores, dict)
+    yield protocol, f"source: {result['source']}", "", ""
+    for name, label in labels.items():
+        yield protocol, label, number(scores[name]["value"]), between(scores[name]["interval"])
 
 
 def _published(name: str, result: Json) -> Iterator[tuple[str, str, str, str]]:
@@ -106,9 +148,10 @@ def compared_rows(told: Json) -> list[tuple[str, str, str, str, str]]:
     """Return one row per score of `avscli.evaluation.report.compare.compare`."""
     scores = told["scores"]
     assert isinstance(scores, dict)
+    labels = _OF_SECONDS if told["scored"] == "seconds" else _LABELS
     return [
         (
-            _LABELS[name],
+            labels[name],
             number(row["first"]),
             number(row["second"]),
             number(row["difference"]),
