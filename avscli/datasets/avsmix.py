@@ -127,7 +127,8 @@ class AvsMix:
 
     def pairs_in(self, table: Path) -> list[Pair]:
         """Return the composites of a table, in file order; its paths are relative to the root."""
-        columns = ("pair_id", "image", "mask", "audio", "audio2", "kind", "sounding_classes")
+        paths = ("image", "mask", "audio", "audio2")
+        columns = ("pair_id", *paths, "kind", "audio_class", "sounding_classes")
         return [
             Pair(
                 r["pair_id"],

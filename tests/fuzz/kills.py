@@ -91,7 +91,7 @@ class Killer:
     def _disturbed(self, output: Path, num_kills: int) -> None:
         """Bring one batch to its end."""
         while True:
-            process = self._start(output)
+            process, began = self._start(output), time.monotonic()
             self.tally.starts += 1
             try:
                 self._disturb(process, num_kills)
@@ -101,6 +101,8 @@ class Killer:
             assert "Traceback" not in err, err
             self.tally.killed["batch"] += process.returncode == -signal.SIGKILL
             if process.returncode == 0:
+                # Other work comes and goes on a machine: the next moments are drawn for its pace.
+                self._seconds = max(_EARLIEST_SECONDS, time.monotonic() - began)
                 return
             allowed = {-signal.SIGKILL} | _ENDS_BY_KILLED_WORKERS
             assert process.returncode in allowed, (process.returncode, err)

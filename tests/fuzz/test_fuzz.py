@@ -37,6 +37,7 @@ def results_in(output: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (output / "results.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_no_damaged_input_breaks_a_promise(tmp_path: Path) -> None:
     done = fuzz(tmp_path / "out", "--inputs", NUM_INPUTS, "--seed", SEED)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -16,6 +16,7 @@ from avscli.datasets.avsmix import (
 )
 from avscli.datatypes import WINDOW_SAMPLES, AudioTrack
 from avscli.errors import DataError, ExitCode
+from tests.miniatures import write_avsmix
 
 AVSMIX = Path(__file__).parents[4] / "shared" / "data" / "avsmix"
 
@@ -116,3 +117,17 @@ def test_real_pairs_fit_their_description():
         assert isinstance(clip.sound, AudioTrack)
         assert centred_windows(clip.sound, [0.0]).any() == (pair.kind != "silent")
         assert (clip.targets == 1).any() == bool(pair.sounding)
+
+
+@pytest.mark.parametrize(
+    "column",
+    ["pair_id", "image", "mask", "audio", "audio2", "kind", "audio_class", "sounding_classes"],
+)
+def test_a_table_of_pairs_without_a_column_is_named(tmp_path: Path, column: str) -> None:
+    mix = AvsMix.open(write_avsmix(tmp_path / "mix", num_pictures=1))
+    table = mix.root / "pairs_test.csv"
+    header, *rows = table.read_text().splitlines()
+    named = ",".join("other" if name == column else name for name in header.split(","))
+    table.write_text("\n".join([named, *rows, ""]))
+    with pytest.raises(DataError, match=rf"pairs_test\.csv lacks the column '{column}'"):
+        mix.pairs("test")
