@@ -1,14 +1,15 @@
 """Score weights as `avs eval` does: as shipped, and the network alone beside it.
 
     python benchmarks/quality.py --avsmix PATH [--split test] [--weights pcmanet-mini]
-                                 [--pairs pairs_foreign_val.csv ...] [--clips PATH]
+                                 [--pairs pairs_foreign_val.csv ...] [--clips PATH [--fps 2]]
 
 Prints one table to stderr and one JSON document to stdout. Rows of a data set are its scores by
 kind and by what sounds: mean IoU where something visible sounds, and the share of the other frames
 whose mask stays under 1 % of the frame. ``shipped`` is what `avs segment` writes, silence gate and
 flashes included; ``network`` is the network's own word. Then how much of the masks goes when the
 sound is swapped for one of a class that is not visible, and how well a sound chooses between two
-pictures side by side.
+pictures side by side. Of real video (``--clips``) the rows are scores of seconds, see "clips" in
+docs/evaluation.md; every frame is analysed unless ``--fps`` says otherwise.
 """
 
 import argparse
@@ -18,25 +19,29 @@ from pathlib import Path
 from setting import describe, show, table
 
 from avscli.config import DataSelection, EvalOptions, SegmentOptions
-from avscli.datasets.registry import kinds_for
 from avscli.devices import Runtime
 from avscli.evaluation.network.data import open_data
+from avscli.evaluation.network.samples import EvaluationVideos
 from avscli.evaluation.protocols import Json
 from avscli.evaluation.run import evaluate_network
 from avscli.pipeline import open_runtime
 
-PROTOCOLS = ("avs", "network")
-
 
 def evaluate(
-    runtime: Runtime, selection: DataSelection, threshold: float | None
+    runtime: Runtime, selection: DataSelection, threshold: float | None, fps: float | None
 ) -> dict[str, Json]:
     """Score one data set both ways, and with other sounds where it has its own pairs."""
+    data = open_data(selection)
+    is_video = isinstance(data, EvaluationVideos)
+    protocols = ("clips" if is_video else "avs", "network")
     options = EvalOptions(
-        protocols=PROTOCOLS, threshold=threshold, counterfactual=selection.pairs is None
+        protocols=protocols,
+        threshold=threshold,
+        counterfactual=selection.pairs is None and not is_video,
+        fps=fps if is_video else None,
     )
-    report = evaluate_network(runtime, open_data(selection), options, lambda _done: None)
-    shipped, network = (report.protocols[name] for name in PROTOCOLS)
+    report = evaluate_network(runtime, data, options, lambda _done: None)
+    shipped, network = (report.protocols[name] for name in protocols)
     return {"shipped": shipped, "network": network, "counterfactual": report.counterfactual or {}}
 
 
@@ -54,6 +59,8 @@ def rows_of(found: dict[str, Json]) -> list[list[object]]:
 
 def flat_scores(result: Json) -> dict[str, float]:
     """Return the scores worth a row by name."""
+    if "per_second" in result:
+        return flat_scores_of_seconds(result)
     told = {
         "J": result["scores"]["mean_iou"]["value"],
         "boundary F": result["scores"]["boundary_f"]["value"],
@@ -67,6 +74,15 @@ def flat_scores(result: Json) -> dict[str, float]:
     return {name: value for name, value in told.items() if value is not None}
 
 
+def flat_scores_of_seconds(result: Json) -> dict[str, float]:
+    """Return the scores of real video that are known, and two of every class, by name."""
+    told = {name.replace("_", " "): each["value"] for name, each in result["scores"].items()}
+    for name, group in result["per_category"].items():
+        told[f"J, {name}"] = group["mean_iou"]
+        told[f"marked at all, {name}"] = group["detection_recall"]
+    return {name: value for name, value in told.items() if value is not None}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--weights", default="pcmanet-mini")
@@ -74,6 +90,7 @@ def main() -> None:
     parser.add_argument("--split", choices=("val", "test"), default="test")
     parser.add_argument("--pairs", type=Path, nargs="*", default=[], help="further tables of pairs")
     parser.add_argument("--clips", type=Path, help="folder of real clips")
+    parser.add_argument("--fps", type=float, help="analysed frames a second of real clips")
     parser.add_argument("--scenes", type=int, default=500, help="how many scene frames")
     parser.add_argument("--limit", type=int, help="the first so many pairs only")
     parser.add_argument("--threshold", type=float, help="default: the weights' own")
@@ -88,14 +105,13 @@ def main() -> None:
                 "avsmix", arguments.avsmix, split, pairs, arguments.limit
             )
     if arguments.clips:
-        assert "clips" in kinds_for("eval")
         selections["clips"] = DataSelection("clips", arguments.clips)
     options = SegmentOptions(device="cpu", precision="fp32")
     runtime = open_runtime(arguments.weights, options, print)
     began = time.monotonic()
     found, tables = {}, []
     for name, selection in selections.items():
-        found[name] = evaluate(runtime, selection, arguments.threshold)
+        found[name] = evaluate(runtime, selection, arguments.threshold, arguments.fps)
         tables.append(table((name, "shipped", "network", "apart"), rows_of(found[name])))
     facts: dict[str, object] = {
         "setting": describe(),
