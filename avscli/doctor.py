@@ -27,6 +27,7 @@ PACKAGES = {  # as pip knows them, and as Python imports them
     "pycocotools": "pycocotools.mask",
     "safetensors": "safetensors.torch",
     "tqdm": "tqdm",
+    "jinja2": "jinja2",
 }
 
 

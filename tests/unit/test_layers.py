@@ -47,6 +47,7 @@ ONLY_IN = {
     "pycocotools": {"masks", "outputs", "metrics"},
     "cv2": {"masks", "outputs", "metrics", "training"},
     "ray": {"batch"},
+    "jinja2": {"evaluation"},
     "click": set(),
 }
 TORCH_FREE = (

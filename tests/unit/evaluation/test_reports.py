@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -64,6 +65,15 @@ def test_the_page_asks_for_nothing_from_elsewhere(report, tmp_path):
     assert not re.search(r'(src|href)="(?!data:)|url\(|@import|<script', page)
     for plot in ("plot-reliability", "plot-f-curve", "plot-classes", "worst"):
         assert f'id="{plot}"' in page
+
+
+def test_names_from_a_data_set_are_text_on_the_page(report, tmp_path):
+    hostile = "<script>alert('&')</script>"
+    strip = replace(report.worst[0], caption=hostile)
+    write_report(replace(report, worst=[strip], data={"kind": hostile}), tmp_path)
+    page = (tmp_path / "eval.html").read_text(encoding="utf-8")
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;alert(&#39;&amp;&#39;)&lt;/script&gt;") == 5
 
 
 def test_results_are_replaced_only_when_asked(report, tmp_path):
