@@ -14,6 +14,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -165,7 +166,9 @@ def _readings(line: str, quoted: str | None) -> Iterator[str]:
     if bare[0] == bare[-1] and bare[0] in "'\"":
         yield bare[1:-1]
     if bare.lower().startswith("file:"):
-        yield os.fsdecode(unquote_to_bytes(urlsplit(bare).path))
+        with suppress(ValueError):  # brackets that are no address, as in file://[
+            # As bytes: a name that is no UTF-8 has letters that a URL cannot have.
+            yield os.fsdecode(unquote_to_bytes(os.fsencode(urlsplit(bare).path)))
 
 
 def _json_string(line: str) -> str | None:

@@ -60,6 +60,10 @@ class Corpus:
         """Masks of the first clip as others would store them: PNG folders and COCO files."""
         return sorted((self.root / "truth").iterdir())
 
+    def truth(self, name: str) -> Path:
+        """One of them."""
+        return self.root / "truth" / name
+
     @property
     def evaluation(self) -> Path:
         """The output folder of an evaluation."""

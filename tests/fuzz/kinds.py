@@ -76,9 +76,11 @@ def _segment_options(draw: Random) -> list[str]:
 
 def masks(draw: Random, corpus: Corpus, folder: Path) -> Input:
     """``avs eval`` of damaged masks: runs, COCO files, pictures."""
-    sides = {"pred": draw.choice((corpus.batch / CLIPS[0], *corpus.truths))}
-    sides["gt"] = draw.choice(corpus.truths)
+    # The side that stays whole fits, or every error would be about it.
+    run = corpus.batch / CLIPS[0]
     harmed = draw.choice(("pred", "gt", "gt"))
+    sides = {"pred": run, "gt": corpus.truth("ours.coco.json")}
+    sides[harmed] = draw.choice((run, *corpus.truths) if harmed == "pred" else corpus.truths)
     told = []
     for side, whole in sides.items():
         place = folder / IN / side / whole.name
@@ -359,7 +361,7 @@ def disk(draw: Random, corpus: Corpus, folder: Path) -> Input:
     fresh, before = True, draw.random() < 0.3
     match draw.choice(("segment", "segment", "eval", "combine")):
         case "eval":
-            pred, truth = str(corpus.batch / CLIPS[0]), str(corpus.truths[0])
+            pred, truth = str(corpus.batch / CLIPS[0]), str(corpus.truth("ours.coco.json"))
             args: tuple[str, ...] = ("eval", "--pred", pred, "--gt", truth, "-o", OUT, "-q")
             if before:
                 _copy(corpus.evaluation, folder / OUT)

@@ -165,6 +165,12 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
     "quotes around nothing": (b"'gone.mp4'", "line 1 is no file name", "without quotes"),
     "a script for ffmpeg": (b"file 'a.mp4'\n", "line 1 is no file name", "script for ffmpeg"),
     "an address": (b"https://example.org/a.mp4", "line 1 is no file name", "save what is there"),
+    "an address that is no UTF-8": (
+        b"file:a\xb1.mp4",
+        "line 1 is no file name",
+        "check the address",
+    ),
+    "an address with brackets": (b"file://[a.mp4", "line 1 is no file name", "check the address"),
     "a file's address": (b"file:///gone.mp4", "line 1 is no file name", "check the address"),
     "a video": (b"\0\0\0\x20ftypisom\0\0\2\0", "name 6 is no file name", "is this file a list"),
     "a sound": (b"ID3\4\n\xff\xfb\x90d\n", "line 1 is no file name", "is this file a list"),
