@@ -18,7 +18,7 @@ NoAudioPolicy = Literal["error", "empty"]
 ResumePolicy = Literal["auto", "off", "force"]
 Hashing = Literal["quick", "full"]
 Engine = Literal["local", "ray"]
-EvalSplit = Literal["train", "val", "test"]
+Split = Literal["train", "val", "test"]
 Marked = Literal["auto", "white", "black", "labels", "alpha", "crowds"]
 EvalProtocol = Literal["avs", "clips", "network", "avsbench", "avss"]
 
@@ -198,7 +198,7 @@ class DataSelection:
 
     kind: str
     root: Path | None = None
-    split: EvalSplit = "test"
+    split: Split = "test"
     pairs: Path | None = None
     limit: int | None = None
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from avscli.datasets.contract import Split
+from avscli.config import Split
 from avscli.datasets.scene_timeline import random_voice
 from avscli.datasets.scenes import KINDS, TEST_SEEDS, plan_scene
 from avscli.datatypes import SAMPLE_RATE_HZ

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from avscli import console
 from avscli.commands import _options as shared
+from avscli.config import Split
 from avscli.datasets.registry import kinds_for
 
 app = typer.Typer(help="Check copies of data sets.", no_args_is_help=True)
-
-SplitName = Literal["train", "val", "test"]
 
 
 @app.callback()
@@ -28,7 +27,7 @@ def check(
     ],
     root: Annotated[Path, typer.Argument(help="Root of the copy, or a folder above it.")],
     split: Annotated[
-        SplitName | None, typer.Option(help="Only this split.", show_default="all")
+        Split | None, typer.Option(help="Only this split.", show_default="all")
     ] = None,
     as_json: shared.JsonOption = False,
     quiet: shared.QuietOption = False,

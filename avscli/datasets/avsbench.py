@@ -28,7 +28,8 @@ import numpy as np
 
 from avscli.audio.log_mel import HOP_SAMPLES, PATCH_FRAMES, log_mel_patches
 from avscli.audio.loudness import level_dbfs
-from avscli.datasets.contract import SPLITS, Split
+from avscli.config import Split
+from avscli.datasets.contract import SPLITS
 from avscli.datasets.label_files import (
     colour_labels_of,
     index_labels_of,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
 
-    from avscli.datasets.contract import Split
+    from avscli.config import Split
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from avscli.datasets.contract import Split
+    from avscli.config import Split
     from avscli.datasets.problems import Problem
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, cast, overload
 from avscli.errors import UsageError
 
 if TYPE_CHECKING:
-    from avscli.datasets.contract import DataKind, LabelledKind, Split
+    from avscli.config import Split
+    from avscli.datasets.contract import DataKind, LabelledKind
 
 Use = Literal["check", "eval", "train"]
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from avscli.config import Split
 from avscli.datasets.avsmix import AvsMix, Picture, Sound, one_sound
-from avscli.datasets.contract import SideBySide, Split
+from avscli.datasets.contract import SideBySide
 from avscli.datasets.labelled import LabelledClip
 from avscli.datatypes import VOID
 from avscli.media.stills import read_picture, resize_picture

@@ -23,8 +23,7 @@ from avscli.datatypes import PatchTrack
 from avscli.errors import UsageError
 
 if TYPE_CHECKING:
-    from avscli.config import DataSelection
-    from avscli.datasets.contract import Split
+    from avscli.config import DataSelection, Split
     from avscli.datasets.labelled import LabelledClip
 
 

@@ -19,8 +19,8 @@ from avscli.errors import DataError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Set
 
-    from avscli.config import DataSelection
-    from avscli.datasets.contract import SideBySide, Split
+    from avscli.config import DataSelection, Split
+    from avscli.datasets.contract import SideBySide
     from avscli.datasets.labelled import LabelledClip
     from avscli.datatypes import AudioTrack
 

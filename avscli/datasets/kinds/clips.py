@@ -20,8 +20,7 @@ from avscli.media.frames import FrameReader
 from avscli.media.sound import audio_chunks
 
 if TYPE_CHECKING:
-    from avscli.config import DataSelection
-    from avscli.datasets.contract import Split
+    from avscli.config import DataSelection, Split
     from avscli.datasets.labelled_video import LabelledVideo
     from avscli.datatypes import MediaInfo
 

@@ -25,8 +25,7 @@ from avscli.datatypes import SAMPLE_RATE_HZ, WINDOW_SAMPLES, AudioTrack
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from avscli.config import DataSelection
-    from avscli.datasets.contract import Split
+    from avscli.config import DataSelection, Split
     from avscli.datasets.problems import Check, Problem
 
 NUM_SCENES = 500

@@ -8,7 +8,7 @@ import torch
 
 from avscli.audio.log_mel import log_mel_patches
 from avscli.audio.loudness import level_dbfs
-from avscli.config import DataSelection, EvalSplit
+from avscli.config import DataSelection, Split
 from avscli.datasets.avsbench import AVSS_CLASSES, AvsBench
 from avscli.datasets.kinds.avsbench import open_set
 from avscli.datasets.labelled import LabelledClip
@@ -16,7 +16,7 @@ from avscli.errors import DataError
 from tests.avsbench_copies import label_map, scene_of, write_avss, write_ms3, write_s4
 
 
-def clips_of(kind: str, root: Path, split: EvalSplit) -> Iterator[LabelledClip]:
+def clips_of(kind: str, root: Path, split: Split) -> Iterator[LabelledClip]:
     clips = open_set(DataSelection(kind, root, split))
     return (clips.read(index) for index in range(len(clips)))
 
