@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
 from avscli import console
 from avscli.commands import _options as shared
+from avscli.commands._takes import takes
 from avscli.config import Precision
 from avscli.datasets.registry import kinds_for
 from avscli.errors import UsageError
@@ -16,25 +18,41 @@ from avscli.errors import UsageError
 if TYPE_CHECKING:
     from avscli.training.clips.recipe import ClipRecipe
     from avscli.training.clips.run import ClipRun
+    from avscli.training.clips.sources import DataRoot
 
 Backbone = Literal["pvt_v2_b5", "resnet50", "mobilenet_v2"]
+_DATA_HELP = (
+    f"Of {', '.join(kinds_for('train'))}, repeatable; scenes=COUNT instead of a folder. "
+    "mini takes avsmix, without it scenes alone; the others take the rest."
+)
 
 
-def train(
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder of the run: state, metrics, weights.")
-    ],
-    config: Annotated[
-        str, typer.Option("--config", "-c", help="A shipped recipe's name, or a .toml file.")
-    ] = "mini",
-    data: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="KIND=ROOT",
-            help=f"Of {', '.join(kinds_for('train'))}, repeatable; scenes=COUNT instead of a "
-            "folder. mini takes avsmix, without it scenes alone; the others take the rest.",
-        ),
-    ] = None,
+class _Start(NamedTuple):
+    """Files and weights to start from."""
+
+    backbone: Path | None
+    audio: Path | None
+    weights: str | None
+
+
+class _Changes(NamedTuple):
+    """What is taken instead of the recipe's own; None leaves that."""
+
+    backbone: Backbone | None
+    epochs: int | None
+    steps: int | None
+    batch: int | None
+    learning_rate: float | None
+    seed: int | None
+    precision: Precision | None
+
+    def of_any_recipe(self) -> dict[str, object]:
+        """Return what both kinds of recipes take, by their names of it."""
+        names = ("steps", "learning_rate", "seed", "precision")
+        return {name: getattr(self, name) for name in names}
+
+
+def _start(
     start_backbone: Annotated[
         Path | None, typer.Option(help="Published weights to start the picture side from.")
     ] = None,
@@ -44,6 +62,11 @@ def train(
     start_weights: Annotated[
         str | None, typer.Option(help="Weights to go on from: a shipped name or a file.")
     ] = None,
+) -> _Start:
+    return _Start(start_backbone, start_audio, start_weights)
+
+
+def _changes(
     backbone: Annotated[Backbone | None, typer.Option(help="Picture side, if not as set.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Override the epochs.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Override the steps.")] = None,
@@ -51,6 +74,22 @@ def train(
     learning_rate: Annotated[float | None, typer.Option(help="Override the peak rate.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Override the seed.")] = None,
     precision: Annotated[Precision | None, typer.Option(help="Override the arithmetic.")] = None,
+) -> _Changes:
+    return _Changes(backbone, epochs, steps, batch, learning_rate, seed, precision)
+
+
+@takes(start=_start, changes=_changes)
+def train(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of the run: state, metrics, weights.")
+    ],
+    config: Annotated[
+        str, typer.Option("--config", "-c", help="A shipped recipe's name, or a .toml file.")
+    ] = "mini",
+    data: Annotated[list[str] | None, typer.Option(metavar="KIND=ROOT", help=_DATA_HELP)] = None,
+    *,
+    start: _Start,
+    changes: _Changes,
     device: shared.DeviceOption = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run there.")] = False,
     as_json: shared.JsonOption = False,
@@ -62,21 +101,29 @@ def train(
     """
     from avscli.training.clips.recipe import ClipRecipe, find_recipe
     from avscli.training.clips.run import ClipRun
-    from avscli.training.clips.sources import AVSMIX, data_root
+    from avscli.training.clips.sources import data_root
     from avscli.training.clips.start import StartWeights
 
-    recipe = find_recipe(config)
-    changes = {"steps": steps, "learning_rate": learning_rate, "seed": seed, "precision": precision}
-    roots = [data_root(text) for text in data or ()]
-    start = StartWeights(start_backbone, start_audio, start_weights)
+    recipe, roots = find_recipe(config), [data_root(text) for text in data or ()]
+    started = StartWeights(*start)
     if isinstance(recipe, ClipRecipe):
-        run = ClipRun(output, roots, start, device, resume, quiet)
-        changed = recipe.with_overrides(
-            backbone=backbone, epochs=epochs, batch_clips=batch, **changes
-        )
-        _train_clips(changed, run, as_json=as_json)
+        run = ClipRun(output, roots, started, device, resume, quiet)
+        _train_clips(recipe, changes, run, as_json=as_json)
         return
-    if backbone or epochs or device not in ("auto", "cpu"):
+    _require_fit_for_couples(config, changes, roots, device)
+    from avscli.training.run import CoupleRun, train_couples
+
+    couples = recipe.with_overrides(batch_samples=changes.batch, **changes.of_any_recipe())
+    couple_run = CoupleRun(output, roots[0].root if roots else None, started, resume, quiet)
+    _show(train_couples(couples, couple_run, warn=console.warn), as_json=as_json)
+
+
+def _require_fit_for_couples(
+    config: str, changes: _Changes, roots: Sequence[DataRoot], device: str
+) -> None:
+    from avscli.training.clips.sources import AVSMIX
+
+    if changes.backbone or changes.epochs or device not in ("auto", "cpu"):
         raise UsageError(
             f"the recipe {config} takes --steps on the CPU, "
             "not --backbone, --epochs or another --device"
@@ -86,18 +133,18 @@ def train(
             f"the recipe {config} trains on one copy of avsmix or on scenes alone",
             hint="--data avsmix=ROOT, or no --data",
         )
-    from avscli.training.run import CoupleRun, train_couples
-
-    couples = recipe.with_overrides(batch_samples=batch, **changes)
-    copy = roots[0].root if roots else None
-    couple_run = CoupleRun(output, copy, start, resume, quiet)
-    _show(train_couples(couples, couple_run, warn=console.warn), as_json=as_json)
 
 
-def _train_clips(recipe: ClipRecipe, run: ClipRun, *, as_json: bool) -> None:
+def _train_clips(recipe: ClipRecipe, changes: _Changes, run: ClipRun, *, as_json: bool) -> None:
     from avscli.training.clips.run import train_clips
 
-    checkpoint = train_clips(recipe, run, warn=console.warn)
+    changed = recipe.with_overrides(
+        backbone=changes.backbone,
+        epochs=changes.epochs,
+        batch_clips=changes.batch,
+        **changes.of_any_recipe(),
+    )
+    checkpoint = train_clips(changed, run, warn=console.warn)
     if checkpoint is not None:  # only the first of several processes has something to say
         _show(checkpoint, as_json=as_json)
 

@@ -100,6 +100,7 @@ def test_two_runs_are_compared(avs: Avs, masks: tuple[Path, Path], tmp_path: Pat
         (("--compare", "a.json", "b.json", "--min-miou", "0.9"), 2, "score anew"),
         (("--pred", "a"), 2, "--pred and --gt"),
         (("--pred", "a", "--gt", "b", "--data", "scenes"), 2, "choose"),
+        (("--data", "scenes", "--gt-marked", "black"), 2, "choose"),
         (("--pred", "a", "--gt", "b", "--protocol", "map"), 2, "avsbench"),
         (("--pred", "a", "--gt", "b", "--counterfactual"), 2, "needs a network"),
         (("--pred", "nowhere", "--gt", "nowhere"), 3, "no masks in nowhere"),
