@@ -1,5 +1,6 @@
 """Published checkpoints become ours, from real files on disk."""
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,14 @@ def test_another_networks_state_dict_is_a_mismatch(tmp_path):
     torch.save({"resnet.conv1.weight": torch.zeros(64, 3, 7, 7)}, source)
     with pytest.raises(CheckpointMismatchError):
         convert(source, tmp_path / "y.safetensors")
+
+
+def test_an_odd_pickle_protocol_is_not_warned_of(tmp_path, recwarn):
+    magic, protocol, system, empty = (
+        pickle.dumps(value, 2) for value in (0x1950A86A20F9469CFC6C, 1001, {}, {})
+    )
+    path = tmp_path / "x.pth"
+    path.write_bytes(magic + protocol + system + b"\x80\x64" + empty[2:] + pickle.dumps([], 2))
+    with pytest.raises(WeightsError):
+        convert(path, tmp_path / "x.safetensors")
+    assert [str(warning.message) for warning in recwarn] == []
