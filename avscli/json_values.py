@@ -32,7 +32,7 @@ def parsed(text: str | bytes) -> object:
 
 
 def decoded(kind: type[T], value: object, *, ignore_unknown: bool = False) -> T:
-    """Rebuild a dataclass from what `dataclasses.asdict` gave and JSON carried.
+    """Rebuild a dataclass from what `dataclasses.asdict` gave, whether JSON carried it or not.
 
     Lists become tuples; everything is checked against the annotations, inner dataclasses too.
 
@@ -51,6 +51,10 @@ def decoded(kind: type[T], value: object, *, ignore_unknown: bool = False) -> T:
     >>> decoded(FrameStamp, {"index": 3, "pts": [900], "pts_seconds": 0.1})
     Traceback (most recent call last):
     ValueError: pts is [900], expected int
+    >>> from dataclasses import asdict
+    >>> from avscli.config import SegmentOptions
+    >>> decoded(SegmentOptions, asdict(SegmentOptions(write=("coco",)))).write
+    ('coco',)
     """
     rebuilt: T = _decoded(kind, value, "", ignore_unknown)
     return rebuilt
@@ -63,7 +67,7 @@ def _decoded(kind: Any, value: object, where: str, ignore_unknown: bool) -> Any:
         return _object(kind, value, where, ignore_unknown)
     if origin in (Union, UnionType):
         return _one_of(inner, value, where, ignore_unknown)
-    if origin is tuple and isinstance(value, list):
+    if origin is tuple and isinstance(value, list | tuple):  # Ray hands tuples on as they are
         kinds = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
         if len(kinds) == len(value):
             return tuple(

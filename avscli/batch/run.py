@@ -131,11 +131,11 @@ def open_executor(
 
         output = manifest.path.parent
         return RayCluster(work, batch, output=output, inputs=_one_of_each_disk(jobs))
-    num_workers = known_workers(batch)
-    assert num_workers is not None, "a Ray cluster alone has to be asked"
     return WorkerPool(
         work,
-        num_workers=num_workers,  # also for fewer files: the same share of cores, the same bytes
+        # Also for fewer files: the same share of cores, the same bytes. Without any file no cluster
+        # is asked how many it has, and no worker starts.
+        num_workers=known_workers(batch) or 1,
         devices=batch.devices or (work.options.device,),
         timeout_seconds=batch.timeout_seconds,
         inherit=manifest.descriptor,
