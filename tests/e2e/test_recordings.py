@@ -80,8 +80,8 @@ def require_delivered(run: Run, source: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "offset", "says"),
     [
-        (overlap, 10.0, "encoded anew"),
-        (overlap_in_flv, 0.0, "encoded anew"),
+        (overlap, 10.0, "falls back by 0.4 s"),
+        (overlap_in_flv, 0.0, "falls back by 0.4 s"),
         (seams, 10.0, "encoded anew"),
         (from_zero, 1.4, ""),
         (from_zero_in_mp2, 1.4, ""),
