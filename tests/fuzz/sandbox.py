@@ -184,6 +184,8 @@ def _live_in(folder: Path) -> None:
     os.chdir(folder)
     os.environ["TMPDIR"], os.environ["HOME"] = str(folder / TEMPORARY), str(folder / HOME)
     tempfile.tempdir = None  # asks the environment anew
+    # PyTorch writes into the environment where its folder was when it was first imported.
+    os.environ.pop("TORCHINDUCTOR_CACHE_DIR", None)
     sys.dont_write_bytecode = True
 
 
