@@ -1,4 +1,4 @@
-"""The folder of one run: invisible until it is whole.
+"""The folder of one run, or of one export: invisible until it is whole.
 
 <out>/clip.mp4.partial/   while the run lasts (locked, so that two runs cannot mix)
 <out>/clip.mp4/           from the moment it is done
@@ -11,6 +11,7 @@ import os
 import shutil
 from contextlib import suppress
 from hashlib import sha256
+from itertools import product
 from typing import TYPE_CHECKING
 
 from avscli.errors import OutputError
@@ -19,6 +20,7 @@ from avscli.outputs.locks import hold
 from avscli.outputs.run_record import RUN_RECORD_NAME
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -26,8 +28,8 @@ MAX_NAME_BYTES = 255  # of every file system in wide use; where less fits, makin
 _TRIES_TO_MAKE = 10
 
 
-class RunFolder:
-    """Write a run's files into ``<name.ext>.partial/``, rename it to ``<name.ext>/`` at the end.
+class WholeFolder:
+    """Write files into ``<name>.partial/``, rename it to ``<name>/`` at the end.
 
     Whether the output may be written is checked on entering, before any work. Leaving the
     ``with`` block normally puts the folder in place; leaving it by any exception, Ctrl-C
@@ -35,20 +37,23 @@ class RunFolder:
     run left behind is cleared by the next one.
 
     Args:
-        output_root: holds one folder per source; created when missing.
-        source: the input; its file name names the folder, so ``a.mp4`` and ``a.mov`` differ.
-        overwrite: replace the folder of an earlier run.
+        final: where the results will be; folders above it are created when missing.
+        inputs: files and folders that must stay.
+        marker: file that every such folder has; one without it is not replaced.
+        overwrite: replace an earlier folder of the kind.
 
     Attributes:
         final: where the results will be.
         partial: where they are while the block lasts.
     """
 
-    def __init__(self, output_root: Path, source: Path, *, overwrite: bool) -> None:
-        self._source, self._overwrite = source, overwrite
-        self.final = output_root / source.name
-        self.partial = output_root / _beside(source.name, ".partial")
-        self._replaced = output_root / _beside(source.name, ".replaced")
+    def __init__(
+        self, final: Path, *, inputs: Sequence[Path], marker: str, overwrite: bool
+    ) -> None:
+        self._inputs, self._marker, self._overwrite = inputs, marker, overwrite
+        self.final = final
+        self.partial = final.with_name(name_beside(final.name, ".partial"))
+        self._replaced = final.with_name(name_beside(final.name, ".replaced"))
         self._made: list[Path] = []
         self._lock: int | None = None
 
@@ -59,7 +64,7 @@ class RunFolder:
             OutputError: the output exists, would damage the input, is in use by another run,
                 or cannot be written.
         """
-        self._spare_the_source()
+        self._spare_the_inputs()
         self._check_existing()
         try:
             with output_errors(self.partial):
@@ -98,12 +103,11 @@ class RunFolder:
         finally:
             self._unlock()
 
-    def _spare_the_source(self) -> None:
-        source = self._source.resolve()
-        for folder in (self.final, self.partial, self._replaced):
-            if source.is_relative_to(folder.resolve()):
+    def _spare_the_inputs(self) -> None:
+        for folder, source in product((self.final, self.partial, self._replaced), self._inputs):
+            if source.resolve().is_relative_to(folder.resolve()):
                 raise OutputError(
-                    f"the output {folder} would replace the input {self._source}",
+                    f"the output {folder} would replace the input {source}",
                     hint="choose another folder with -o",
                 )
 
@@ -111,11 +115,11 @@ class RunFolder:
         with output_errors(self.final):
             if not os.path.lexists(self.final):
                 return
-            is_run = (self.final / RUN_RECORD_NAME).is_file()
-        if not is_run or self.final.is_symlink():
+            is_marked = (self.final / self._marker).is_file()
+        if not is_marked or self.final.is_symlink():
             raise OutputError(
                 f"{self.final} exists and is not the folder of an earlier run "
-                f"(no {RUN_RECORD_NAME} in it), so it is not replaced",
+                f"(no {self._marker} in it), so it is not replaced",
                 hint="move it away, or choose another folder with -o",
             )
         if not self._overwrite:
@@ -155,6 +159,24 @@ class RunFolder:
             self._lock = None
 
 
+class RunFolder(WholeFolder):
+    """The folder of one run.
+
+    Args:
+        output_root: holds one folder per source; created when missing.
+        source: the input; its file name names the folder, so ``a.mp4`` and ``a.mov`` differ.
+        overwrite: replace the folder of an earlier run.
+    """
+
+    def __init__(self, output_root: Path, source: Path, *, overwrite: bool) -> None:
+        super().__init__(
+            output_root / source.name,
+            inputs=(source,),
+            marker=RUN_RECORD_NAME,
+            overwrite=overwrite,
+        )
+
+
 def clear_partial(output_root: Path, name: str, *, patience_seconds: float = 0.0) -> None:
     """Remove what a killed run has half written, and its output root if that is empty then.
 
@@ -165,7 +187,7 @@ def clear_partial(output_root: Path, name: str, *, patience_seconds: float = 0.0
         name: of its source.
         patience_seconds: how long the killed run may take to end.
     """
-    partial = output_root / _beside(name, ".partial")
+    partial = output_root / name_beside(name, ".partial")
     with suppress(FileNotFoundError, OutputError):
         lock = _locked(partial, patience_seconds)
         shutil.rmtree(partial, ignore_errors=True)
@@ -174,10 +196,10 @@ def clear_partial(output_root: Path, name: str, *, patience_seconds: float = 0.0
         output_root.rmdir()
 
 
-def _beside(name: str, ending: str) -> str:
-    """Return the name of a folder beside that of a run; a name too long for it is cut short.
+def name_beside(name: str, ending: str) -> str:
+    """Return a name with an ending; one too long for that is cut short, and unlike all others.
 
-    >>> _beside("clip.mp4", ".partial")
+    >>> name_beside("clip.mp4", ".partial")
     'clip.mp4.partial'
     """
     if len(os.fsencode(name + ending)) <= MAX_NAME_BYTES:
@@ -217,7 +239,7 @@ def _sync(folder: Path) -> None:
 
     What a disk reports late, a quota on a network for instance, is reported here as well.
     """
-    for path in folder.iterdir():
+    for path in folder.rglob("*"):
         if path.is_file():
             with path.open("rb+") as file:
                 os.fsync(file.fileno())
