@@ -269,3 +269,14 @@ class EvalOptions:
             raise UsageError(f"--classes counts the background: 2 … 255, got {self.num_classes}")
         if not self.tolerance_seconds >= 0:
             raise UsageError(f"--tolerance must not be negative, got {self.tolerance_seconds}")
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """How ``avs export`` writes.
+
+    Attributes:
+        overwrite: replace the folder of an earlier export.
+    """
+
+    overwrite: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import av
@@ -117,6 +118,28 @@ def read_indices(path: Path) -> NDArray[np.uint8]:
     if png.samples.max(initial=0) > 255:
         raise MediaError(f"{path} holds {png.samples.max()}, expected indices up to 255")
     return png.samples.astype(np.uint8)
+
+
+def png_bytes(samples: NDArray[np.uint8], palette: NDArray[np.uint8] | None = None) -> bytes:
+    """Return a PNG of eight bits, losslessly.
+
+    Args:
+        samples: [H, W] grey values, or palette indices, or [H, W, 3] RGB.
+        palette: [256, 3] RGB.
+    """
+    samples = np.ascontiguousarray(samples)
+    if palette is None:
+        kind = "gray" if samples.ndim == 2 else "rgb24"
+        frame = av.VideoFrame.from_ndarray(samples, format=kind)
+    else:
+        kind = "pal8"
+        opaque = np.insert(palette, 0, 255, axis=1)  # ARGB
+        pair = (samples, opaque)  # as PyAV takes it, whatever its annotations say
+        frame = av.VideoFrame.from_ndarray(pair, format=kind)  # type: ignore[arg-type]
+    encoder = av.CodecContext.create("png", "w")
+    encoder.height, encoder.width = samples.shape[:2]
+    encoder.pix_fmt, encoder.time_base = kind, Fraction(1)
+    return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
 
 
 def read_waveform(path: Path) -> NDArray[np.float32]:

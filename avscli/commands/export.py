@@ -1,0 +1,55 @@
+"""``avs export``: finished runs in the formats of other tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from avscli import console
+from avscli.commands import _options as shared
+from avscli.config import ExportOptions
+from avscli.errors import UsageError
+from avscli.exports.formats import FORMATS
+
+
+def export(
+    runs: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="RUN…", help="Run folders, or batch folders.", show_default=False),
+    ] = None,
+    *,
+    to: Annotated[
+        str | None, typer.Option("--to", help="A format of --list.", show_default=False)
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The folder to make.", show_default=False),
+    ] = None,
+    overwrite: shared.OverwriteOption = False,
+    lists: Annotated[
+        bool, typer.Option("--list", help="List the formats.", show_default="off")
+    ] = False,
+) -> None:
+    """Write the masks of finished runs for other tools.
+
+    avs export avs_out/clip.mp4 --to davis -o davis: writes the folder, whole or not at all, and
+    says in one line what the format could not take.
+    """
+    if lists:
+        console.table("avs export --to", ("format", "what"), [*_rows()])
+        return
+    if not runs or to is None or output is None:
+        raise UsageError(
+            "nothing to export: give run folders, --to and -o",
+            hint="avs export avs_out/clip.mp4 --to davis -o davis; --list names the formats",
+        )
+    from avscli.exports.run import export as export_runs
+
+    made = export_runs(runs, to, output, ExportOptions(overwrite=overwrite), console.warn)
+    console.result(str(made))
+
+
+def _rows() -> list[tuple[str, str]]:
+    return [(name, known.help) for name, known in FORMATS.items()]

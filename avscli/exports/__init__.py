@@ -1,0 +1,1 @@
+"""Finished runs, and masks corrected elsewhere, in the formats of other tools."""

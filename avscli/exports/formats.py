@@ -1,0 +1,63 @@
+"""Formats that masks can be exported to: names and places, so that listing them reads no files.
+
+A new format is one module with `write` (see `Writer`), and one line here.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+
+from avscli.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from avscli.config import ExportOptions
+    from avscli.exports.video import MarkedVideo
+
+
+class Writer(Protocol):
+    """A module that writes one format."""
+
+    def write(
+        self,
+        videos: Sequence[MarkedVideo],
+        folder: Path,
+        options: ExportOptions,
+        on_note: Callable[[str], None],
+    ) -> None:
+        """Write videos into an empty folder.
+
+        Args:
+            videos: one or more.
+            folder: which is removed when anything is raised.
+            options: what the format knows of them.
+            on_note: told in one line what the format cannot say, and what was done instead.
+        """
+
+
+class Format(NamedTuple):
+    """Where a format is written, and what it is."""
+
+    module: str
+    help: str
+
+
+FORMATS = {
+    "coco-polygons": Format("coco_polygons", "COCO instances with polygons, for what reads no RLE"),
+    "davis": Format("davis", "DAVIS: a palette PNG per frame, numbered by object"),
+    "png": Format("png", "label maps: a palette PNG per analysed frame, numbered by class"),
+}
+
+
+def writer_of(name: str) -> Writer:
+    """Return the module that writes a format.
+
+    Raises:
+        UsageError: there is no such format.
+    """
+    if name not in FORMATS:
+        raise UsageError(f"no format {name!r}", hint=f"known: {', '.join(FORMATS)}")
+    return cast("Writer", importlib.import_module(f"avscli.exports.{FORMATS[name].module}"))

@@ -1,0 +1,73 @@
+"""One export: a folder that appears whole, with a record of what it was made from."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from avscli import __version__
+from avscli.exports.formats import writer_of
+from avscli.exports.runs import marked_videos
+from avscli.outputs.disk import output_errors, write_atomically
+from avscli.outputs.run_folder import WholeFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from avscli.config import ExportOptions
+    from avscli.exports.video import MarkedVideo
+
+EXPORT_RECORD_NAME = "avs-export.json"
+SCHEMA_VERSION = 1
+
+
+def export(
+    runs: Sequence[Path],
+    to: str,
+    output: Path,
+    options: ExportOptions,
+    on_note: Callable[[str], None],
+) -> Path:
+    """Write runs in another format, whole or not at all, and return the folder.
+
+    Args:
+        runs: run folders, or folders of such.
+        to: a name of `avscli.exports.formats.FORMATS`.
+        output: the folder to make.
+        options: of the export.
+        on_note: told in one line what the format cannot say, and what was done instead.
+
+    Raises:
+        DataError: a run is missing, damaged, or cannot be said in this format.
+        UsageError: there is no such format.
+        OutputError: the folder exists, would replace an input, or cannot be written.
+    """
+    writer, videos = writer_of(to), marked_videos(runs)
+    inputs = [*runs, *(video.source for video in videos)]
+    notes: list[str] = []
+
+    def note(told: str) -> None:
+        notes.append(told)
+        on_note(told)
+
+    whole = WholeFolder(
+        output, inputs=inputs, marker=EXPORT_RECORD_NAME, overwrite=options.overwrite
+    )
+    with whole as folder, output_errors(output):
+        writer.write(videos, folder, options, note)
+        write_atomically(folder / EXPORT_RECORD_NAME, _record(to, videos, notes))
+    return output
+
+
+def _record(to: str, videos: Sequence[MarkedVideo], notes: Sequence[str]) -> str:
+    values = {
+        "schema_version": SCHEMA_VERSION,
+        "tool": f"avs {__version__}",
+        "date_created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "format": to,
+        "videos": [{"name": video.name, "source": str(video.source)} for video in videos],
+        "notes": notes,
+    }
+    return json.dumps(values, indent=2) + "\n"

@@ -1,0 +1,144 @@
+"""Folders of finished runs whose every mask is known, written as docs/formats.md says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from avscli.datatypes import NetworkSpec
+
+SIZE_HW = (45, 61)
+HOSTILE_NAMES = (
+    "dog",
+    "a \"quoted\" 'one' & <b>bold</b>",
+    "</script><script>alert(1)</script>",
+    "two\nlines,\tcommas; =1+1",
+    "../../etc/passwd",
+    "n" * 300,
+)
+Masks = Mapping[int, NDArray[np.bool_]]
+"""By class, [H, W]."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One line of a journal."""
+
+    index: int
+    pts: int
+    seconds: float
+    masks: Masks
+    is_held: bool = False
+
+
+def ring(centre_yx: tuple[float, float], radius: float, hole: float = 0.0) -> NDArray[np.bool_]:
+    """A disk, or one with a hole."""
+    y, x = np.ogrid[: SIZE_HW[0], : SIZE_HW[1]]
+    distance = np.hypot(y - centre_yx[0], x - centre_yx[1])
+    return (distance <= radius) & (distance >= hole)
+
+
+def scene(
+    num_frames: int = 12, *, every: int = 3, times: Sequence[float] | None = None
+) -> list[Frame]:
+    """Two objects: a ring that moves, and specks that sound in the second half only.
+
+    Args:
+        num_frames: of the source.
+        every: which ones are analysed; those between hold the masks.
+        times: seconds of the frames; None is 30 a second.
+    """
+    frames: list[Frame] = []
+    for index in range(num_frames):
+        if index % every == 0:
+            masks = {1: ring((20, 12 + index), 9, 4)}
+            if index == every:
+                masks = {}  # nothing sounds
+            elif index >= num_frames // 2:
+                specks = np.random.default_rng(index).random(SIZE_HW) > 0.7
+                masks[2] = specks & ~masks[1]
+        seconds = index / 30 if times is None else times[index]
+        pts = round(seconds * 90_000)
+        frames.append(Frame(index, pts, pts / 90_000, masks, index % every > 0))
+    return frames
+
+
+def write_run(
+    folder: Path,
+    frames: Sequence[Frame],
+    *,
+    source: Path = Path("clip.mp4"),
+    frame_rate: Fraction | None = Fraction(30),
+    names: Sequence[str] = ("dog", "person"),
+    size_hw: tuple[int, int] = SIZE_HW,
+) -> Path:
+    """Write what ``avs segment`` would, and return the folder."""
+    folder.mkdir(parents=True)
+    lines = [json.dumps(_line(frame)) + "\n" for frame in frames]
+    (folder / "frames.jsonl").write_text("".join(lines))
+    record = {
+        "schema_version": 1,
+        "run_id": "0123456789abcdef",
+        "num_frames": len(frames),
+        "source": {
+            "path": str(source),
+            "height": size_hw[0],
+            "width": size_hw[1],
+            "frame_rate": None if frame_rate is None else str(frame_rate),
+            "duration_seconds": None,
+            "rotation_degrees": 0,
+            "sha256": "",
+        },
+        "checkpoint": {"name": "none", "sha256": "", "spec": asdict(spec_of(names))},
+    }
+    (folder / "run.json").write_text(json.dumps(record))
+    return folder
+
+
+def spec_of(names: Sequence[str]) -> NetworkSpec:
+    """A network with these classes."""
+    return NetworkSpec(
+        network="none",
+        task="semantic",
+        clip_length=1,
+        seconds_per_step=1.0,
+        frame_size_hw=(32, 32),
+        pixel_mean=(0, 0, 0),
+        pixel_std=(1, 1, 1),
+        resize_mode="squash",
+        num_classes=len(names) + 1,
+        class_names=("background", *names),
+        padding="repeat_last",
+    )
+
+
+def _line(frame: Frame) -> dict[str, object]:
+    return {
+        "v": 1,
+        "frame": frame.index,
+        "pts": frame.pts,
+        "time": frame.seconds,
+        "state": "sounding" if frame.masks else "nothing_sounds",
+        "interpolated": frame.is_held,
+        "score": 0.875,
+        "audio_dbfs": -23.1,
+        "flags": [],
+        "anns": [_annotation(label, mask) for label, mask in frame.masks.items()],
+    }
+
+
+def _annotation(label: int, mask: NDArray[np.bool_]) -> dict[str, object]:
+    encoded = coco_mask.encode(np.asfortranarray(mask, np.uint8))
+    return {
+        "category_id": label,
+        "segmentation": {"size": list(mask.shape), "counts": encoded["counts"].decode()},
+        "bbox": [int(value) for value in coco_mask.toBbox(encoded)],
+        "area": int(mask.sum()),
+    }
