@@ -277,6 +277,8 @@ class ExportOptions:
 
     Attributes:
         overwrite: replace the folder of an earlier export.
+        split: of ``avsbench``, which all clips belong to; None: every fifth is for validation.
     """
 
     overwrite: bool = False
+    split: Split | None = None

@@ -38,15 +38,25 @@ class Frame:
     is_held: bool = False
 
 
-def ring(centre_yx: tuple[float, float], radius: float, hole: float = 0.0) -> NDArray[np.bool_]:
+def ring(
+    centre_yx: tuple[float, float],
+    radius: float,
+    hole: float = 0.0,
+    *,
+    size_hw: tuple[int, int] = SIZE_HW,
+) -> NDArray[np.bool_]:
     """A disk, or one with a hole."""
-    y, x = np.ogrid[: SIZE_HW[0], : SIZE_HW[1]]
+    y, x = np.ogrid[: size_hw[0], : size_hw[1]]
     distance = np.hypot(y - centre_yx[0], x - centre_yx[1])
     return (distance <= radius) & (distance >= hole)
 
 
 def scene(
-    num_frames: int = 12, *, every: int = 3, times: Sequence[float] | None = None
+    num_frames: int = 12,
+    *,
+    every: int = 3,
+    times: Sequence[float] | None = None,
+    size_hw: tuple[int, int] = SIZE_HW,
 ) -> list[Frame]:
     """Two objects: a ring that moves, and specks that sound in the second half only.
 
@@ -58,11 +68,11 @@ def scene(
     frames: list[Frame] = []
     for index in range(num_frames):
         if index % every == 0:
-            masks = {1: ring((20, 12 + index), 9, 4)}
+            masks = {1: ring((20, 12 + index % 30), 9, 4, size_hw=size_hw)}
             if index == every:
                 masks = {}  # nothing sounds
             elif index >= num_frames // 2:
-                specks = np.random.default_rng(index).random(SIZE_HW) > 0.7
+                specks = np.random.default_rng(index).random(size_hw) > 0.7
                 masks[2] = specks & ~masks[1]
         seconds = index / 30 if times is None else times[index]
         pts = round(seconds * 90_000)

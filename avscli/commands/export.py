@@ -9,11 +9,25 @@ import typer
 
 from avscli import console
 from avscli.commands import _options as shared
-from avscli.config import ExportOptions
+from avscli.commands._takes import takes
+from avscli.config import ExportOptions, Split
 from avscli.errors import UsageError
 from avscli.exports.formats import FORMATS
 
 
+def export_options(
+    *,
+    overwrite: shared.OverwriteOption = False,
+    split: Annotated[
+        Split | None,
+        typer.Option(help="avsbench: split of all clips.", show_default="every fifth is val"),
+    ] = None,
+) -> ExportOptions:
+    """Build what the formats can be told."""
+    return ExportOptions(overwrite=overwrite, split=split)
+
+
+@takes(options=export_options)
 def export(
     runs: Annotated[
         list[Path] | None,
@@ -27,7 +41,7 @@ def export(
         Path | None,
         typer.Option("--output", "-o", help="The folder to make.", show_default=False),
     ] = None,
-    overwrite: shared.OverwriteOption = False,
+    options: ExportOptions,
     lists: Annotated[
         bool, typer.Option("--list", help="List the formats.", show_default="off")
     ] = False,
@@ -47,7 +61,7 @@ def export(
         )
     from avscli.exports.run import export as export_runs
 
-    made = export_runs(runs, to, output, ExportOptions(overwrite=overwrite), console.warn)
+    made = export_runs(runs, to, output, options, console.warn)
     console.result(str(made))
 
 

@@ -47,6 +47,7 @@ class Format(NamedTuple):
 
 FORMATS = {
     "coco-polygons": Format("coco_polygons", "COCO instances with polygons, for what reads no RLE"),
+    "avsbench": Format("avsbench", "AVSBench MS3: clips of 5 s with pictures and sound"),
     "davis": Format("davis", "DAVIS: a palette PNG per frame, numbered by object"),
     "png": Format("png", "label maps: a palette PNG per analysed frame, numbered by class"),
 }

@@ -58,7 +58,7 @@ def mux(
     height, width, _ = first.shape
     with _made_beside(target) as unfinished:
         sound = unfinished.with_name("sound.wav")
-        _write_wav(sound, waveform, sample_rate_hz)
+        write_wav(sound, waveform, sample_rate_hz)
         picture_input = ffmpeg.input(
             "pipe:",
             format="rawvideo",
@@ -161,7 +161,8 @@ def _run(job: ffmpeg.nodes.OutputStream, target: Path, chunks: Iterable[bytes] =
     return (text or f"exit status {status}").splitlines()[-1] if status else ""
 
 
-def _write_wav(path: Path, waveform: NDArray[np.float32], sample_rate_hz: int) -> None:
+def write_wav(path: Path, waveform: NDArray[np.float32], sample_rate_hz: int) -> None:
+    """Write [M] float32 in [-1, 1] as a mono WAV of 16 bits."""
     with wave.open(str(path), "wb") as wav:
         wav.setnchannels(1)
         wav.setsampwidth(2)

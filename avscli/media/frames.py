@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Set
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -200,19 +200,48 @@ class FrameReader:
             )
 
 
-def upright_picture(media: MediaInfo, index: int) -> NDArray[np.uint8]:
-    """Decode one frame again as [H, W, 3] uint8 RGB, at the size and in the way it is shown.
+@dataclass(frozen=True, slots=True, eq=False)
+class UprightPicture:
+    """A decoded frame as it is shown.
+
+    Attributes:
+        stamp: its place in the source.
+        rgb: [H, W, 3] uint8, of the size that the file was probed with.
+    """
+
+    stamp: FrameStamp
+    rgb: NDArray[np.uint8]
+
+
+def upright_pictures(media: MediaInfo, indices: Set[int]) -> Generator[UprightPicture, None, None]:
+    """Decode some frames again, in order, at the size and in the way they are shown.
 
     Args:
         media: a probed file.
-        index: of the frame in presentation order, as in `FrameStamp`.
+        indices: of the frames in presentation order, as in `FrameStamp`.
 
     Raises:
-        MediaError: the file has no such frame any more.
+        MediaError: the file has not all of them any more.
     """
+    missing = set(indices)
+    size_hw = (media.height, media.width)
+    height, width = size_hw[::-1] if media.orientation.swaps_sides else size_hw
     with closing(iter(FrameReader(media, ReadOptions(), lambda _told: None))) as images:
         for image in images:
-            if image.stamp.index == index:
-                stored = np.asarray(image.image.to_ndarray(format="rgb24"), np.uint8)
-                return np.ascontiguousarray(media.orientation.applied_to(stored))
-    raise MediaError(f"{media.path} has no frame {index} any more", hint="has it been replaced?")
+            if image.stamp.index in missing:
+                missing.remove(image.stamp.index)
+                stored = image.image.to_ndarray(format="rgb24", width=width, height=height)
+                upright = media.orientation.applied_to(np.asarray(stored, np.uint8))
+                yield UprightPicture(image.stamp, np.ascontiguousarray(upright))
+            if not missing:
+                return
+    if missing:
+        raise MediaError(
+            f"{media.path} has no frame {min(missing)} any more", hint="has it been replaced?"
+        )
+
+
+def upright_picture(media: MediaInfo, index: int) -> NDArray[np.uint8]:
+    """Decode one frame again as [H, W, 3] uint8 RGB; see `upright_pictures`."""
+    with closing(upright_pictures(media, {index})) as pictures:
+        return next(pictures).rgb
