@@ -278,7 +278,13 @@ class ExportOptions:
     Attributes:
         overwrite: replace the folder of an earlier export.
         split: of ``avsbench``, which all clips belong to; None: every fifth is for validation.
+        tolerance: of ``cvat-tracks``, the IoU with the last keyframe that needs no new one.
     """
 
     overwrite: bool = False
     split: Split | None = None
+    tolerance: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.tolerance <= 1.0:
+            raise UsageError(f"--tolerance is an IoU in (0, 1], got {self.tolerance}")

@@ -22,9 +22,12 @@ def export_options(
         Split | None,
         typer.Option(help="avsbench: split of all clips.", show_default="every fifth is val"),
     ] = None,
+    tolerance: Annotated[
+        float, typer.Option(help="cvat-tracks: IoU with the last keyframe that needs no new one.")
+    ] = 1.0,
 ) -> ExportOptions:
     """Build what the formats can be told."""
-    return ExportOptions(overwrite=overwrite, split=split)
+    return ExportOptions(overwrite=overwrite, split=split, tolerance=tolerance)
 
 
 @takes(options=export_options)

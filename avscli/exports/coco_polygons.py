@@ -92,6 +92,7 @@ def _annotations(videos: Sequence[MarkedVideo], on_note: Callable[[str], None]) 
                     "area": each.mask.area,
                     "iscrowd": 0,
                     "score": each.score,
+                    "attributes": {"track_id": each.track_id},  # where CVAT and Datumaro look
                 }
     if num_cut:
         on_note(f"{num_cut} masks have holes, which polygons have not: they are cut into pieces")

@@ -47,6 +47,12 @@ class Format(NamedTuple):
 
 FORMATS = {
     "coco-polygons": Format("coco_polygons", "COCO instances with polygons, for what reads no RLE"),
+    "cvat": Format("cvat", "CVAT 1.1: the masks of each frame, as CVAT imports them"),
+    "cvat-tracks": Format("cvat_tracks", "CVAT for video 1.1: one track of masks per object"),
+    "datumaro": Format("datumaro", "Datumaro's own JSON"),
+    "ytvis": Format("ytvis", "YouTube-VIS: a list of masks per track"),
+    "label-studio": Format("label_studio", "Label Studio: brushed masks, and videos with boxes"),
+    "supervision": Format("supervision", "supervision: Detections with tracker ids, by frame"),
     "avsbench": Format("avsbench", "AVSBench MS3: clips of 5 s with pictures and sound"),
     "davis": Format("davis", "DAVIS: a palette PNG per frame, numbered by object"),
     "png": Format("png", "label maps: a palette PNG per analysed frame, numbered by class"),
