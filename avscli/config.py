@@ -20,6 +20,7 @@ Hashing = Literal["quick", "full"]
 Engine = Literal["local", "ray"]
 Split = Literal["train", "val", "test"]
 Marked = Literal["auto", "white", "black", "labels", "alpha", "crowds"]
+MatteKind = Literal["vp9", "prores", "white"]
 EvalProtocol = Literal["avs", "clips", "network", "avsbench", "avss"]
 
 EVAL_PROTOCOLS: tuple[EvalProtocol, ...] = get_args(EvalProtocol)
@@ -279,12 +280,22 @@ class ExportOptions:
         overwrite: replace the folder of an earlier export.
         split: of ``avsbench``, which all clips belong to; None: every fifth is for validation.
         tolerance: of ``cvat-tracks``, the IoU with the last keyframe that needs no new one.
+        video: of ``matte``, picture and alpha in VP9 or ProRes 4444, or the alpha in white.
+        track: of ``matte``, the only one to show; None shows all.
+        invert: of ``matte``, show what does not sound.
+        feather: of ``matte``, width of its soft edge in pixels.
     """
 
     overwrite: bool = False
     split: Split | None = None
     tolerance: float = 1.0
+    video: MatteKind = "vp9"
+    track: int | None = None
+    invert: bool = False
+    feather: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0.0 < self.tolerance <= 1.0:
             raise UsageError(f"--tolerance is an IoU in (0, 1], got {self.tolerance}")
+        if not 0.0 <= self.feather <= 1000.0:
+            raise UsageError(f"--feather is a width in pixels, 0 … 1000, got {self.feather}")

@@ -10,7 +10,7 @@ import typer
 from avscli import console
 from avscli.commands import _options as shared
 from avscli.commands._takes import takes
-from avscli.config import ExportOptions, Split
+from avscli.config import ExportOptions, MatteKind, Split
 from avscli.errors import UsageError
 from avscli.exports.formats import FORMATS
 
@@ -25,9 +25,20 @@ def export_options(
     tolerance: Annotated[
         float, typer.Option(help="cvat-tracks: IoU with the last keyframe that needs no new one.")
     ] = 1.0,
+    video: Annotated[
+        MatteKind,
+        typer.Option(help="matte: alpha in VP9 or ProRes 4444, or white on black (ProRes 422)."),
+    ] = "vp9",
+    track: Annotated[
+        int | None, typer.Option(help="matte: only this track.", show_default="all")
+    ] = None,
+    invert: Annotated[
+        bool, typer.Option("--invert", help="matte: what does not sound.", show_default="off")
+    ] = False,
+    feather: Annotated[float, typer.Option(help="matte: width of a soft edge in pixels.")] = 0.0,
 ) -> ExportOptions:
     """Build what the formats can be told."""
-    return ExportOptions(overwrite=overwrite, split=split, tolerance=tolerance)
+    return ExportOptions(overwrite, split, tolerance, video, track, invert, feather)
 
 
 @takes(options=export_options)

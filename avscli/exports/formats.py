@@ -56,6 +56,8 @@ FORMATS = {
     "avsbench": Format("avsbench", "AVSBench MS3: clips of 5 s with pictures and sound"),
     "davis": Format("davis", "DAVIS: a palette PNG per frame, numbered by object"),
     "png": Format("png", "label maps: a palette PNG per analysed frame, numbered by class"),
+    "matte": Format("matte", "video with alpha (VP9, ProRes 4444), or white on black"),
+    "gif-preview": Format("gif_preview", "some seconds as a GIF for an issue or a mail"),
 }
 
 

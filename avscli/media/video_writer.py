@@ -42,6 +42,7 @@ class WrittenVideo:
         times: of the frames in order, in ticks.
         tick: seconds per tick.
         has_audio: whether there is an audio stream.
+        codec, pixels: name of the codec and of its pixel format.
     """
 
     height: int
@@ -49,6 +50,8 @@ class WrittenVideo:
     times: array[int]
     tick: Fraction
     has_audio: bool
+    codec: str = "h264"
+    pixels: str = "yuv420p"
 
 
 class OverlayWriter:
@@ -169,12 +172,12 @@ def verify_video(path: Path, expected: WrittenVideo) -> None:
         with open_input(path) as container:
             stream = video_stream(container, path)
             context = stream.codec_context
-            found = (context.name, context.pix_fmt, context.height, context.width)
+            found = (context.codec.canonical_name, context.pix_fmt, context.height, context.width)
             has_audio = bool(container.streams.audio)
             packets = list(_times(container.demux(stream), expected.tick))
     except (MediaError, av.FFmpegError) as err:
         raise _broken(path, f"it cannot be read back ({err})") from err
-    wanted = ("h264", "yuv420p", expected.height, expected.width)
+    wanted = (expected.codec, expected.pixels, expected.height, expected.width)
     if found != wanted:
         raise _broken(path, f"it holds {found} instead of {wanted}")
     if has_audio != expected.has_audio:
