@@ -22,11 +22,11 @@ from avscli.errors import UsageError
 
 PredOption = Annotated[
     Path | None,
-    typer.Option("--pred", help="Masks: a run, runs, COCO .json, or PNGs.", show_default="none"),
+    typer.Option("--pred", help="Masks: runs, PNGs, COCO, CVAT, Label Studio.", show_default="none"),
 ]
 GtOption = Annotated[
     Path | None,
-    typer.Option("--gt", help="Truth for --pred: COCO .json, PNGs, or runs.", show_default="none"),
+    typer.Option("--gt", help="Truth for --pred, of the same kinds.", show_default="none"),
 ]
 _Data = Annotated[
     str | None,

@@ -55,6 +55,14 @@ def export(
         Path | None,
         typer.Option("--output", "-o", help="The folder to make.", show_default=False),
     ] = None,
+    corrected: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="Corrected masks of these runs: COCO, CVAT (.xml) or Label Studio (.json).",
+            show_default="the runs' own",
+        ),
+    ] = None,
     options: ExportOptions,
     lists: Annotated[
         bool, typer.Option("--list", help="List the formats.", show_default="off")
@@ -75,7 +83,7 @@ def export(
         )
     from avscli.exports.run import export as export_runs
 
-    made = export_runs(runs, to, output, options, console.warn)
+    made = export_runs(runs, to, output, options, console.warn, corrected=corrected)
     console.result(str(made))
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from avscli.evaluation.stored.cvat import OBJECT
 from avscli.exports.places import file_for, picture_name
 from avscli.exports.xml_files import xml_file
 from avscli.masks import decode_mask
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from avscli.exports.video import MarkedFrame, MarkedVideo
     from avscli.exports.xml_files import Xml
     from avscli.masks import EncodedMask
-
-OBJECT = "object"
 
 
 def write(
@@ -97,6 +96,7 @@ def _write_meta(xml: Xml, video: MarkedVideo) -> None:
         with xml.element("original_size"):
             xml.text("width", str(width))
             xml.text("height", str(height))
+        xml.text("source", video.name)
 
 
 def shape_of(mask: EncodedMask) -> dict[str, str]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from avscli.exports.cvat import OBJECT, cvat_file, shape_of
+from avscli.evaluation.stored.cvat import OBJECT
+from avscli.exports.cvat import cvat_file, shape_of
 from avscli.exports.tracks import classes_of_tracks
 from avscli.masks import decode_mask, mask_iou
 

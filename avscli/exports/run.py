@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from avscli import __version__
+from avscli.exports.corrected import corrected_videos
 from avscli.exports.formats import writer_of
 from avscli.exports.runs import marked_videos
 from avscli.outputs.disk import output_errors, write_atomically
@@ -29,6 +30,8 @@ def export(
     output: Path,
     options: ExportOptions,
     on_note: Callable[[str], None],
+    *,
+    corrected: Path | None = None,
 ) -> Path:
     """Write runs in another format, whole or not at all, and return the folder.
 
@@ -38,36 +41,43 @@ def export(
         output: the folder to make.
         options: of the export.
         on_note: told in one line what the format cannot say, and what was done instead.
+        corrected: a file with the masks to take instead of the runs'.
 
     Raises:
         DataError: a run is missing, damaged, or cannot be said in this format.
         UsageError: there is no such format.
         OutputError: the folder exists, would replace an input, or cannot be written.
     """
-    writer, videos = writer_of(to), marked_videos(runs)
-    inputs = [*runs, *(video.source for video in videos)]
     notes: list[str] = []
 
     def note(told: str) -> None:
         notes.append(told)
         on_note(told)
 
+    writer, videos = writer_of(to), marked_videos(runs)
+    inputs = [*runs, *(video.source for video in videos)]
+    if corrected is not None:
+        videos = corrected_videos(videos, corrected)
+        inputs.append(corrected)
     whole = WholeFolder(
         output, inputs=inputs, marker=EXPORT_RECORD_NAME, overwrite=options.overwrite
     )
     with whole as folder, output_errors(output):
         writer.write(videos, folder, options, note)
-        write_atomically(folder / EXPORT_RECORD_NAME, _record(to, videos, notes))
+        write_atomically(folder / EXPORT_RECORD_NAME, _record(to, videos, notes, corrected))
     return output
 
 
-def _record(to: str, videos: Sequence[MarkedVideo], notes: Sequence[str]) -> str:
+def _record(
+    to: str, videos: Sequence[MarkedVideo], notes: Sequence[str], corrected: Path | None
+) -> str:
     values = {
         "schema_version": SCHEMA_VERSION,
         "tool": f"avs {__version__}",
         "date_created": datetime.now(UTC).isoformat(timespec="seconds"),
         "format": to,
         "videos": [{"name": video.name, "source": str(video.source)} for video in videos],
+        "corrected": None if corrected is None else str(corrected),
         "notes": notes,
     }
     return json.dumps(values, indent=2) + "\n"

@@ -23,7 +23,7 @@ import pytest
 from avscli.config import ReadOptions
 from avscli.media.frames import FrameReader
 from avscli.media.probe import probe
-from avscli.media.stills import read_picture
+from avscli.media.stills import read_picture, read_png
 from tests.builders import frame_number, is_upright, make_video
 from tests.conftest import Avs
 from tests.run_folders import HOSTILE_NAMES, Frame, scene, write_run
@@ -169,3 +169,35 @@ def test_label_studio_reads_brushed_masks_and_boxes(avs: Avs, made: Made) -> Non
         picture = read_picture(output / "media" / made.folder.name / f"frame_{frame.index:06d}.jpg")
         assert is_upright(picture)
         assert frame_number(picture) == frame.index
+
+
+@pytest.mark.parametrize("to", ["cvat", "coco_instances"])
+@pytest.mark.parametrize("known_as", ["cvat", "datumaro"])
+def test_what_datumaro_writes_of_what_it_read_scores_1_and_comes_back(
+    avs: Avs, made: Made, known_as: str, to: str
+) -> None:
+    place = made.folder.parents[1]
+    output = exported(avs, made, known_as)
+    (output / "images").mkdir()
+    for frame in made.frames:
+        (output / "images" / f"frame_{frame.index:06d}").touch()
+    again = place / "again"
+    program = READER.with_name("exporting.py")
+    command = [importers(), program, known_as, output, to, again]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (back,) = (path for path in again.rglob("*") if path.suffix in (".xml", ".json"))
+    crowds = ("--gt-marked", "crowds")  # as Datumaro calls run lengths
+    scored = avs(
+        "eval", "--pred", made.folder, "--gt", back, *crowds, "-o", place / "eval", "--json"
+    )
+    assert scored.code == 0, scored.err
+    scores = json.loads(scored.out)["protocols"]["avs"]["scores"]
+    assert scores["mean_iou"]["value"] == 1.0
+    arguments = ("--to", "png", "-o", place / "png", "--from", back)
+    assert avs("export", made.folder, *arguments).code == 0
+    for frame in made.analysed:
+        drawn = read_png(place / "png" / made.folder.name / f"frame_{frame.index:06d}.png").samples
+        for label in (1, 2):
+            expected = frame.masks.get(label, np.zeros(SIZE_HW, np.bool_))
+            assert np.array_equal(drawn == label, expected)

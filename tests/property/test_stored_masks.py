@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avscli.errors import DataError
-from avscli.evaluation.stored.coco import CocoReading, coco_clips
+from avscli.evaluation.stored.coco import CocoReading, coco_clips, json_document
 from avscli.masks import encode_mask
 
 SIZE_HW = (6, 8)
@@ -69,7 +69,7 @@ def test_a_file_with_one_strange_field_is_read_or_refused(data: st.DataObject) -
         path.write_text(json.dumps(told))
         refusal = "masks.json"
         try:
-            clips = coco_clips(path, CocoReading(71))
+            clips = coco_clips(path, json_document(path), CocoReading(71))
             assert all(f.read().dtype == np.uint8 for clip in clips for f in clip.frames())
         except DataError as err:
             refusal = str(err)

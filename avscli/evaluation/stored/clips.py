@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
+    from avscli.evaluation.stored.shapes import StoredMask
     from avscli.masks import LabelMap
 
 
@@ -24,6 +25,7 @@ class StoredFrame:
         score: how sure the prediction is that something sounds; None when it does not say.
         read: returns the [H, W] uint8 label map, 255 void; [0, 0] when nothing is marked and
             nothing says how large the frame is.
+        masks: what is marked, one by one; None where the file has label maps only.
     """
 
     name: str
@@ -31,6 +33,7 @@ class StoredFrame:
     seconds: float | None
     score: float | None
     read: Callable[[], LabelMap]
+    masks: tuple[StoredMask, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +45,14 @@ class StoredClip:
         dense: more frames than the other side has are expected.
         frames: lists them in order; called again whenever they are needed.
         from_pngs: from pictures, which do not say whether white or black is marked.
+        class_names: by label, as far as the file says.
     """
 
     clip_id: str
     dense: bool
     frames: Callable[[], list[StoredFrame]]
     from_pngs: bool = False
+    class_names: Mapping[int, str] = field(default_factory=dict)
 
 
 def names_of_folders(root: Path, folders: Iterable[Path]) -> dict[Path, str]:

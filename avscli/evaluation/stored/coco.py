@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,6 +19,7 @@ from avscli.evaluation.stored.coco_fields import (
     score,
     shape,
     side,
+    track,
     whole,
 )
 from avscli.evaluation.stored.numbering import frame_name, frame_places
@@ -65,20 +67,21 @@ class _Image(NamedTuple):
     marked: _Marked
 
 
-def coco_clips(path: Path, reading: CocoReading) -> list[StoredClip]:
+def coco_clips(path: Path, document: object, reading: CocoReading) -> list[StoredClip]:
     """Return the clips of a COCO file: the videos it names, else the folders of its images.
 
     Args:
-        path: the file.
+        path: of the file, for messages.
+        document: what it holds.
         reading: how.
 
     Raises:
         DataError: unreadable, or naming the field that is not as the format says.
     """
-    data = _document(path, reading)
+    data = _checked(path, document, reading)
     annotations = objects(data, "annotations", str(path))
     has_scores = reading.scored and any("score" in annotation for annotation in annotations)
-    videos = _videos(path, data)
+    videos, names = _videos(path, data), _class_names(data)
     marked = _marked(path, annotations, reading)
     clips: dict[str, list[_Image]] = defaultdict(list)
     seen: set[Id] = set()
@@ -101,24 +104,26 @@ def coco_clips(path: Path, reading: CocoReading) -> list[StoredClip]:
             clip_id,
             dense="videos" in data,
             frames=partial(_frames, images, has_scores, reading.num_classes),
+            class_names=names,
         )
         for clip_id, images in clips.items()
     ]
 
 
-def _document(path: Path, reading: CocoReading) -> Fields:
-    data = _json(path)
+def _checked(path: Path, data: object, reading: CocoReading) -> Fields:
     if isinstance(data, list):
-        images = None if reading.images_of is None else _json(reading.images_of)
+        images = None if reading.images_of is None else json_document(reading.images_of)
         if not isinstance(images, dict):
             raise DataError(
                 f"{path} is a list of results, which does not name its images",
                 hint="give it as --pred beside the COCO file of the truth as --gt, or put the "
                 "list under 'annotations' beside 'images'",
             )
-        data = {key: images[key] for key in ("images", "videos") if key in images}
-        data["annotations"] = results = _json(path)
-        if not isinstance(results, list) or not all(isinstance(r, dict) for r in results):
+        known = ("images", "videos", "categories")
+        results = data
+        data = {key: images[key] for key in known if key in images}
+        data["annotations"] = results
+        if not all(isinstance(result, dict) for result in results):
             raise DataError(f"{path} is neither a COCO file nor a list of results")
     if isinstance(data, dict) and "images" not in data and "videos" in data:
         data = _as_images(path, data)
@@ -127,7 +132,12 @@ def _document(path: Path, reading: CocoReading) -> Fields:
     return data
 
 
-def _json(path: Path) -> object:
+def json_document(path: Path) -> object:
+    """Parse a file of JSON.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     try:
         return json.loads(path.read_bytes())  # bytes, so that UTF-16 and byte order marks are read
     except (OSError, ValueError, RecursionError) as err:
@@ -160,7 +170,11 @@ def _as_images(path: Path, data: Fields) -> Fields:
             for step, mask in enumerate(masks)
             if mask is not None  # out of sight
         ]
-    return {"images": images, "annotations": annotations}
+    return {
+        "images": images,
+        "annotations": annotations,
+        "categories": data.get("categories"),
+    }
 
 
 def _videos(path: Path, data: Fields) -> dict[Id, str]:
@@ -172,6 +186,16 @@ def _videos(path: Path, data: Fields) -> dict[Id, str]:
     }
 
 
+def _class_names(data: Fields) -> dict[int, str]:
+    """Return the names that there are; masks are read without them too."""
+    listed = data.get("categories")
+    names = {}
+    for category in listed if isinstance(listed, list) else ():
+        if isinstance(category, dict) and isinstance(category.get("id"), int):
+            names[category["id"]] = str(category.get("name") or category["id"])
+    return names
+
+
 def _marked(path: Path, annotations: Sequence[Fields], reading: CocoReading) -> dict[Id, _Marked]:
     marked: dict[Id, _Marked] = defaultdict(lambda: _Marked([], []))
     for number, annotation in enumerate(annotations):
@@ -180,7 +204,7 @@ def _marked(path: Path, annotations: Sequence[Fields], reading: CocoReading) -> 
         label = whole(annotation, "category_id", where)
         void = is_crowd(annotation, where) and not reading.crowds_marked
         mask = shape(annotation, annotation.get("segmentation"), None if void else label, where)
-        marked[image_id].masks.append(mask)
+        marked[image_id].masks.append(replace(mask, track_id=track(annotation)))
         marked[image_id].scores.append(score(annotation, where) if reading.scored else 1.0)
     return marked
 
@@ -218,6 +242,7 @@ def _frames(images: Sequence[_Image], has_scores: bool, num_classes: int) -> lis
                 time,
                 max(image.marked.scores, default=0.0) if has_scores else None,
                 partial(painted, image.where, image.marked.masks, size_hw, num_classes),
+                masks=tuple(image.marked.masks),
             )
         )
     return frames

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avscli.errors import DataError
-from avscli.evaluation.stored.shapes import StoredMask
-from avscli.masks import decode_mask, decode_runs, draw_polygons
+from avscli.evaluation.stored.shapes import StoredMask, filled
+from avscli.masks import decode_mask, decode_runs
 
 if TYPE_CHECKING:
     from avscli.masks import BoolMask, SizeHW
@@ -20,14 +20,13 @@ if TYPE_CHECKING:
 Fields = dict[str, object]
 _LONGEST_SIDE = 1 << 15  # a mask of that size is a gibibyte
 _DIGITS = re.compile(r"[0-9]{1,18}")  # of a number that fits 64 bits
-_BEYOND = 0.1  # programs let shapes reach over the edge, but not by a tenth of the frame
 
 
 def objects(data: Fields, name: str, where: str) -> list[Fields]:
     """Return a field that is a list of objects; an absent one is empty."""
     values = data.get(name) or []
     if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
-        raise DataError(f"{where} is not a COCO file: {name!r} is not a list of objects")
+        raise DataError(f"{where} is not as its format says: {name!r} is not a list of objects")
     return values
 
 
@@ -75,6 +74,14 @@ def is_crowd(annotation: Fields, where: str) -> bool:
     return bool(value is True or _whole(value))
 
 
+def track(annotation: Fields) -> int | None:
+    """Return the number of an object, where ours, CVAT's or Datumaro's files have it, or None."""
+    attributes = annotation.get("attributes")
+    inner = attributes if isinstance(attributes, dict) else {}
+    told = (annotation.get("track_id"), inner.get("track_id"), inner.get("object"))
+    return next((number for each in told if (number := _whole(each)) is not None), None)
+
+
 def shape(annotation: Fields, segmentation: object, label: int | None, where: str) -> StoredMask:
     """Return what a segmentation holds: polygons, plain or compressed run lengths.
 
@@ -96,7 +103,7 @@ def shape(annotation: Fields, segmentation: object, label: int | None, where: st
             f"{where}: segmentation is {segmentation!r}: a box at most, but no mask",
             hint="export masks or polygons, or leave such annotations out",
         )
-    return StoredMask(label, None, partial(_filled, outlines=_outlines(segmentation, where)))
+    return StoredMask(label, None, partial(filled, outlines=_outlines(segmentation, where)))
 
 
 def _nothing(size_hw: SizeHW) -> BoolMask:
@@ -151,19 +158,6 @@ def _outlines(segmentation: object, where: str) -> list[list[float]]:
     if not outlines:
         raise DataError(f"{where}: segmentation has no polygon of three points")
     return outlines
-
-
-def _filled(size_hw: SizeHW, outlines: list[list[float]]) -> BoolMask:
-    height, width = size_hw
-    for outline in outlines:
-        for values, length, told in ((outline[::2], width, "x"), (outline[1::2], height, "y")):
-            furthest = max(max(values) - length, -min(values))
-            if furthest > _BEYOND * length:
-                raise ValueError(
-                    f"a polygon reaches {told} = {min(values):g} … {max(values):g} in a frame "
-                    f"of {height}×{width}"
-                )
-    return draw_polygons(size_hw, outlines)
 
 
 def _whole(value: object) -> int | None:

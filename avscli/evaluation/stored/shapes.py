@@ -9,11 +9,14 @@ import numpy as np
 
 from avscli.datatypes import VOID
 from avscli.errors import DataError
+from avscli.masks import draw_polygons
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from avscli.masks import BoolMask, LabelMap, SizeHW
+
+_BEYOND = 0.1  # programs let shapes reach over the edge, but not by a tenth of the frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +28,13 @@ class StoredMask:
         size_hw: of the frame, if the shape states it as run lengths do.
         decode: draws it into a frame of the size given, [H, W] bool; raises ValueError when it is
             damaged.
+        track_id: of the object through its clip; None when the file does not say.
     """
 
     label: int | None
     size_hw: SizeHW | None
     decode: Callable[[SizeHW], BoolMask]
+    track_id: int | None = None
 
 
 def painted(name: str, masks: Sequence[StoredMask], size_hw: SizeHW, num_classes: int) -> LabelMap:
@@ -67,3 +72,25 @@ def painted(name: str, masks: Sequence[StoredMask], size_hw: SizeHW, num_classes
                 hint="--classes counts the background, which is 0: the others are numbered from 1",
             )
     return labels
+
+
+def filled(size_hw: SizeHW, outlines: list[list[float]]) -> BoolMask:
+    """Fill polygons, [H, W] bool.
+
+    Args:
+        size_hw: of the frame.
+        outlines: x1, y1, x2, y2 … in pixels, of three points or more each.
+
+    Raises:
+        ValueError: a polygon reaches further over the edge than programs let shapes reach.
+    """
+    height, width = size_hw
+    for outline in outlines:
+        for values, length, told in ((outline[::2], width, "x"), (outline[1::2], height, "y")):
+            furthest = max(max(values) - length, -min(values))
+            if furthest > _BEYOND * length:
+                raise ValueError(
+                    f"a polygon reaches {told} = {min(values):g} … {max(values):g} in a frame "
+                    f"of {height}×{width}"
+                )
+    return draw_polygons(size_hw, outlines)

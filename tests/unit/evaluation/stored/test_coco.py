@@ -12,7 +12,7 @@ from pycocotools import mask as coco_mask
 from avscli.config import StoredOptions
 from avscli.errors import DataError
 from avscli.evaluation.stored.clips import StoredClip
-from avscli.evaluation.stored.coco import CocoReading, coco_clips
+from avscli.evaluation.stored.coco import CocoReading, coco_clips, json_document
 from avscli.evaluation.stored.opening import open_masks
 
 # pycocotools' own decoder copies in a way that numpy 2 warns about.
@@ -60,7 +60,7 @@ def document(
 def clips_of(folder: Path, data: object, reading: CocoReading | None = None) -> list[StoredClip]:
     path = folder / "masks.json"
     path.write_bytes(data if isinstance(data, bytes) else json.dumps(data).encode())
-    return coco_clips(path, reading or CocoReading(2))
+    return coco_clips(path, json_document(path), reading or CocoReading(2))
 
 
 def read(folder: Path, data: object, reading: CocoReading | None = None) -> list[np.ndarray]:
