@@ -22,7 +22,7 @@ from avscli.errors import UsageError
 
 PredOption = Annotated[
     Path | None,
-    typer.Option("--pred", help="Masks: runs, PNGs, COCO, CVAT, Label Studio.", show_default="none"),
+    typer.Option("--pred", help="Masks: runs, PNGs, or a tool's file.", show_default="none"),
 ]
 GtOption = Annotated[
     Path | None,
