@@ -425,6 +425,36 @@ class FrameConfidence:
     flags: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class HeardSound:
+    """What one frame's sound may be.
+
+    Attributes:
+        name: of a source class.
+        probability: 0…1, that this class makes what is heard.
+    """
+
+    name: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class SoundingObject:
+    """One object in one frame.
+
+    Attributes:
+        track_id: 1…, stable through a run.
+        category_id: of the checkpoint's categories, stable across files.
+        category_score: 0…1, how clearly it is this category.
+        score: 0…1, mean mask probability in its region.
+    """
+
+    track_id: int
+    category_id: int
+    category_score: float
+    score: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FramePrediction:
     """The result for one source frame.
