@@ -221,14 +221,15 @@ def keep_sure_regions(plane: Logits, cutoff: float, region_cutoff: float) -> Lab
     sure = plane >= np.float32(region_cutoff)
     if not sure.any():
         return np.zeros_like(marked)
-    box = _box_around(marked)
+    box = box_around(marked)
     num_regions, regions = cv2.connectedComponents(marked[box], connectivity=EIGHT_CONNECTED)
     kept = np.bincount(regions[sure[box]], minlength=num_regions) > 0
     marked[box] &= kept[regions].view(np.uint8)
     return marked
 
 
-def _box_around(marked: LabelMap) -> tuple[slice, slice]:
+def box_around(marked: LabelMap) -> tuple[slice, slice]:
+    """Return the rows and columns of the tightest box around what a [H, W] map marks."""
     x, y, width, height = cv2.boundingRect(marked)
     return slice(y, y + height), slice(x, x + width)
 
@@ -248,7 +249,7 @@ def drop_small_regions(label_map: LabelMap, min_share: float) -> LabelMap:
     cleaned = label_map.copy()
     for label in present_classes(label_map):
         of_class = (label_map == label).view(np.uint8)
-        box = _box_around(of_class)
+        box = box_around(of_class)
         _, regions, stats, _ = cv2.connectedComponentsWithStats(
             of_class[box], connectivity=EIGHT_CONNECTED
         )
@@ -274,7 +275,7 @@ def keep_touched_regions(label_map: LabelMap, other: BoolMask) -> LabelMap:
         return label_map
     height, width = label_map.shape
     touching = cv2.resize(other.view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
-    box = _box_around(marked)
+    box = box_around(marked)
     num_regions, regions = cv2.connectedComponents(marked[box], connectivity=EIGHT_CONNECTED)
     kept = np.bincount(regions[touching[box] > 0], minlength=num_regions) > 0
     cleaned = label_map.copy()
