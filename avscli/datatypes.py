@@ -505,6 +505,40 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordedSource:
+    """A source as reports describe it: `MediaInfo` in plain JSON values, with its hash."""
+
+    path: str
+    container: str
+    video_codec: str
+    height: int
+    width: int
+    frame_rate: str | None
+    num_frames: int | None
+    duration_seconds: float | None
+    start_seconds: float
+    sample_aspect_ratio: str
+    pixel_format: str
+    interlaced: bool
+    audio: AudioInfo | None
+    num_audio_tracks: int
+    sha256: str
+    rotation_degrees: int
+    unheard: UnheardTrack | None = None
+    mirrored: bool = False  # older records do not say
+    leftover_degrees: float = 0.0
+
+    @classmethod
+    def of(cls, media: MediaInfo, sha256: str) -> RecordedSource:
+        """Describe a source whose bytes have this hash."""
+        values = {each.name: getattr(media, each.name) for each in dataclasses.fields(media)}
+        orientation = values.pop("orientation")
+        for key in ("path", "frame_rate", "sample_aspect_ratio"):
+            values[key] = None if values[key] is None else str(values[key])
+        return cls(**values, **dataclasses.asdict(orientation), sha256=sha256)
+
+
+@dataclass(frozen=True, slots=True)
 class SegmentationReport:
     """The end of one ``avs segment`` run: exactly what run.json holds and ``--json`` prints.
 
@@ -521,8 +555,8 @@ class SegmentationReport:
     run_id: str
     date_created: str
     tool: Mapping[str, str]
-    source: Mapping[str, Any]
-    checkpoint: Mapping[str, Any]
+    source: RecordedSource
+    checkpoint: CheckpointInfo
     options: Mapping[str, Any]
     device: Mapping[str, Any]
     num_frames: int
@@ -533,8 +567,8 @@ class SegmentationReport:
     warnings: tuple[str, ...]
     output: str
     files: tuple[str, ...]
-    failed_outputs: Mapping[str, str]
-    overlay_offset_seconds: float | None
+    failed_outputs: Mapping[str, str] = field(default_factory=dict)  # runs of 0.1.0 knew none
+    overlay_offset_seconds: float | None = None
 
     @property
     def exit_code(self) -> ExitCode:

@@ -14,7 +14,7 @@ from avscli.errors import ExitCode, OutputError
 from avscli.masks import decode_mask, mask_iou
 from avscli.media.ffmpeg_jobs import mux
 from avscli.outputs.disk import output_errors
-from avscli.outputs.journal import JOURNAL_NAME, read_journal
+from avscli.outputs.run import Run
 from avscli.pipeline import segment_file
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def run_demo(
 def _scored(plan: ScenePlan, clip: Path, output: Path) -> DemoReport:
     ious: list[float] = []
     kept_empty: list[bool] = []
-    for entry in read_journal(output / JOURNAL_NAME):
+    for entry in Run.open(output).frames():
         _, owners = plan.draw(entry.frame)
         truth = plan.sounding_mask(owners, entry.frame)
         mask = _mask(entry, truth.shape)

@@ -11,7 +11,8 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from avscli import __version__
-from avscli.datatypes import Progress, SegmentationReport
+from avscli.datatypes import Progress, RecordedSource, SegmentationReport
+from avscli.outputs.run_record import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
     from avscli.config import SegmentOptions
     from avscli.datatypes import CheckpointInfo, FramePrediction, MediaInfo
-
-SCHEMA_VERSION = 1
 
 
 def shaping_sha256(options: SegmentOptions) -> str:
@@ -140,10 +139,6 @@ class ReportBuilder:
             is_truncated: the source ended well before its declared length.
         """
         shared = max(1, self.num_frames)
-        source = asdict(self.media) | {"path": str(self.media.path), "sha256": self.source_sha256}
-        source |= source.pop("orientation")  # flat, as it was before pictures could be mirrored
-        for key in ("frame_rate", "sample_aspect_ratio"):
-            source[key] = None if source[key] is None else str(source[key])
         total = round(time.monotonic() - self._started, 3)
         return SegmentationReport(
             schema_version=SCHEMA_VERSION,
@@ -151,8 +146,8 @@ class ReportBuilder:
             run_id=self.run_id,
             date_created=self.date_created,
             tool={"name": "avs", "version": __version__},
-            source=source,
-            checkpoint=asdict(self.checkpoint),
+            source=RecordedSource.of(self.media, self.source_sha256),
+            checkpoint=self.checkpoint,
             options=asdict(self.options),
             device=device,
             num_frames=self.num_frames,

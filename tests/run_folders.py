@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from avscli.datatypes import NetworkSpec
+from avscli.datatypes import CheckpointInfo, NetworkSpec, RecordedSource, SegmentationReport
 
 SIZE_HW = (45, 61)
 HOSTILE_NAMES = (
@@ -93,23 +93,75 @@ def write_run(
     folder.mkdir(parents=True)
     lines = [json.dumps(_line(frame)) + "\n" for frame in frames]
     (folder / "frames.jsonl").write_text("".join(lines))
-    record = {
-        "schema_version": 1,
-        "run_id": "0123456789abcdef",
-        "num_frames": len(frames),
-        "source": {
-            "path": str(source),
-            "height": size_hw[0],
-            "width": size_hw[1],
-            "frame_rate": None if frame_rate is None else str(frame_rate),
-            "duration_seconds": None,
-            "rotation_degrees": 0,
-            "sha256": "",
-        },
-        "checkpoint": {"name": "none", "sha256": "", "spec": asdict(spec_of(names))},
-    }
-    (folder / "run.json").write_text(json.dumps(record))
+    recorded = recorded_source(source, frame_rate=frame_rate, size_hw=size_hw)
+    write_record(folder, source=recorded, spec=spec_of(names), num_frames=len(frames))
     return folder
+
+
+def recorded_source(
+    path: Path, *, frame_rate: Fraction | None = None, size_hw: tuple[int, int] = SIZE_HW
+) -> RecordedSource:
+    """What a record says of a source whose name is all that is known."""
+    return RecordedSource(
+        path=str(path),
+        container="mp4",
+        video_codec="h264",
+        height=size_hw[0],
+        width=size_hw[1],
+        frame_rate=None if frame_rate is None else str(frame_rate),
+        num_frames=None,
+        duration_seconds=None,
+        start_seconds=0.0,
+        sample_aspect_ratio="1",
+        pixel_format="yuv420p",
+        interlaced=False,
+        audio=None,
+        num_audio_tracks=0,
+        sha256="",
+        rotation_degrees=0,
+    )
+
+
+def report_of(
+    *,
+    source: RecordedSource,
+    spec: NetworkSpec,
+    num_frames: int,
+    checkpoint: tuple[str, str] = ("none", ""),
+) -> SegmentationReport:
+    """The report of a run with weights of this name and hash."""
+    return SegmentationReport(
+        schema_version=1,
+        status="done",
+        run_id="0123456789abcdef",
+        date_created="2026-01-01T00:00:00+00:00",
+        tool={"name": "avs", "version": "0.1.0"},
+        source=source,
+        checkpoint=CheckpointInfo(*checkpoint, 0, spec, (), {}, "none", "none"),
+        options={},
+        device={"device": "cpu", "precision": "fp32"},
+        num_frames=num_frames,
+        num_analysed_frames=num_frames,
+        sounding_share=0.5,
+        mean_score=0.5,
+        timings_seconds={"total": 1.0},
+        warnings=(),
+        output="",
+        files=("frames.jsonl", "run.json"),
+    )
+
+
+def write_record(
+    folder: Path,
+    *,
+    source: RecordedSource,
+    spec: NetworkSpec,
+    num_frames: int,
+    checkpoint: tuple[str, str] = ("none", ""),
+) -> None:
+    """Write run.json."""
+    report = report_of(source=source, spec=spec, num_frames=num_frames, checkpoint=checkpoint)
+    (folder / "run.json").write_text(json.dumps(asdict(report)))
 
 
 def spec_of(names: Sequence[str]) -> NetworkSpec:

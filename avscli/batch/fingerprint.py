@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avscli.report_builder import SCHEMA_VERSION, shaping_sha256
+from avscli.outputs.run_record import SCHEMA_VERSION
+from avscli.report_builder import shaping_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

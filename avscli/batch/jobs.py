@@ -163,7 +163,9 @@ def run_job(
         )
     except AvscliError as err:
         return failure(err, wall_seconds=time.monotonic() - started)
-    return _success(job, report, reached.media_seconds, time.monotonic() - started)
+    # Time stamps are those of frame starts: one frame's length is missing at the end.
+    length = reached.media_seconds * report.num_frames / max(1, report.num_frames - 1)
+    return success(job, report, length, time.monotonic() - started)
 
 
 def failure(err: AvscliError, *, wall_seconds: float = 0.0) -> JobResult:
@@ -221,21 +223,30 @@ class _Reached:
         self._on_progress(progress)
 
 
-def _success(
+def success(
     job: Job, report: SegmentationReport, media_seconds: float, wall_seconds: float
 ) -> JobResult:
-    # Time stamps are those of frame starts: one frame's length is missing at the end.
-    length = media_seconds * report.num_frames / max(1, report.num_frames - 1)
+    """Return what a finished run means for its file.
+
+    Args:
+        job: what was done.
+        report: of the run, whose files lie in the job's output folder.
+        media_seconds: how much of the source was segmented; 0 takes the job's word.
+        wall_seconds: how long it took.
+
+    Raises:
+        OSError: a file is not there.
+    """
     return JobResult(
         report.status,
         frames=report.num_frames,
-        media_seconds=round(length or job.seconds or 0.0, 3),
+        media_seconds=round(media_seconds or job.seconds or 0.0, 3),
         wall_seconds=round(wall_seconds, 3),
         mean_score=report.mean_score,
         sounding_share=report.sounding_share,
         num_bytes=sum((job.output / name).stat().st_size for name in report.files),
         files=report.files,
-        source_sha256=report.source["sha256"],
+        source_sha256=report.source.sha256,
         warnings=report.warnings,
         failed_outputs=report.failed_outputs,
     )

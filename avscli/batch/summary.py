@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from avscli.batch.manifest import latest_records, shard_name
 from avscli.batch.names import write_name
 from avscli.batch.plan import in_shard
+from avscli.outputs.combined_coco import Part, write_combined_coco
 from avscli.outputs.disk import output_errors, write_atomically
 
 if TYPE_CHECKING:
@@ -57,7 +58,6 @@ def write_combined(output: Path) -> Path:
         OutputError: the disk is full or gone.
         DataError: a manifest or a result is damaged, or classes differ.
     """
-    from avscli.outputs.combined_coco import Part, write_combined_coco  # brings PyTorch along
 
     def parts() -> Iterator[Part]:
         for record in latest_records(output):

@@ -3,44 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
-from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avscli.datatypes import NetworkSpec
 from avscli.errors import DataError
-from avscli.evaluation.stored.runs import run_folders
 from avscli.exports.video import MarkedFrame, MarkedObject, MarkedVideo
-from avscli.json_values import decoded, parsed
-from avscli.outputs.coco import categories
-from avscli.outputs.journal import JOURNAL_NAME, read_journal
+from avscli.outputs.journal import JOURNAL_NAME
+from avscli.outputs.run import Run, run_folders
 from avscli.outputs.run_record import RUN_RECORD_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    path: str
-    height: int
-    width: int
-    frame_rate: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Checkpoint:
-    spec: NetworkSpec
-
-
-@dataclass(frozen=True, slots=True)
-class _Record:
-    """What is needed of a run.json, as it stands there."""
-
-    source: _Source
-    checkpoint: _Checkpoint
 
 
 def marked_videos(folders: Sequence[Path]) -> list[MarkedVideo]:
@@ -80,28 +54,20 @@ def _name_of(run: Path, folder: Path) -> str:
     return run.name if run == folder else run.relative_to(folder).as_posix()
 
 
-def _video(run: Path, name: str) -> MarkedVideo:
-    path = run / RUN_RECORD_NAME
-    try:
-        record = decoded(_Record, parsed(path.read_bytes()), ignore_unknown=True)
-        stated = record.source.frame_rate
-        rate = None if stated is None else Fraction(stated)
-    except (OSError, ValueError, ZeroDivisionError) as err:
-        raise DataError(
-            f"{path} is not the record of a run: {err}", hint="segment the file again"
-        ) from err
+def _video(folder: Path, name: str) -> MarkedVideo:
+    run = Run.open(folder)
     return MarkedVideo(
         name=name,
-        source=Path(record.source.path),
-        size_hw=(record.source.height, record.source.width),
-        frame_rate=rate,
-        categories={each.id: each.name for each in categories(record.checkpoint.spec)},
-        frames=partial(_frames, run / JOURNAL_NAME),
+        source=run.source,
+        size_hw=run.size_hw,
+        frame_rate=run.frame_rate,
+        categories=run.categories,
+        frames=partial(_frames, run),
     )
 
 
-def _frames(journal: Path) -> Iterator[MarkedFrame]:
-    for entry in read_journal(journal):
+def _frames(run: Run) -> Iterator[MarkedFrame]:
+    for entry in run.frames():
         objects = tuple(
             MarkedObject(label, label, entry.score, mask) for label, mask in entry.masks.items()
         )  # one mask per class and frame: a class is a track

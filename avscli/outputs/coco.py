@@ -16,7 +16,7 @@ from avscli.outputs.disk import LineFile
 from avscli.outputs.journal import JOURNAL_NAME, count_frames, mask_json, read_journal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from avscli.datatypes import MediaInfo, NetworkSpec
@@ -79,9 +79,9 @@ def write_coco(folder: Path, media: MediaInfo, spec: NetworkSpec, provenance: Pr
         out.write(f'{{"info":{compact_json(_info(provenance))},"licenses":[],')
         out.write(f'"categories":{compact_json([asdict(c) for c in categories(spec)])},')
         out.write(f'"videos":{compact_json([video])},')
-        write_list(out, "images", images_of(journal, size_hw, ids))
+        write_list(out, "images", images_of(read_journal(journal), size_hw, ids))
         out.write(",")
-        write_list(out, "annotations", annotations_of(journal, again))
+        write_list(out, "annotations", annotations_of(read_journal(journal), again))
         out.write("}")
     return path
 
@@ -96,24 +96,24 @@ class Ids:
 
 
 def images_of(
-    journal: Path, size_hw: tuple[int, int], ids: Ids, *, prefix: str = ""
+    frames: Iterable[JournalEntry], size_hw: tuple[int, int], ids: Ids, *, prefix: str = ""
 ) -> Iterator[dict[str, object]]:
     """Yield an image for every frame the network looked at, counting `ids` on.
 
     Args:
-        journal: of a finished run.
+        frames: of a finished run.
         size_hw: of the display frame.
         ids: the last ones given out before.
         prefix: before the names of the images.
     """
-    for entry in _analysed(journal):
+    for entry in _analysed(frames):
         ids.image += 1
         yield _image(entry, size_hw, ids, prefix)
 
 
-def annotations_of(journal: Path, ids: Ids) -> Iterator[dict[str, object]]:
+def annotations_of(frames: Iterable[JournalEntry], ids: Ids) -> Iterator[dict[str, object]]:
     """Yield the annotations of the same images in the same order, counting `ids` on."""
-    for entry in _analysed(journal):
+    for entry in _analysed(frames):
         ids.image += 1
         for label, mask in entry.masks.items():
             ids.annotation += 1
@@ -129,8 +129,8 @@ def annotations_of(journal: Path, ids: Ids) -> Iterator[dict[str, object]]:
             }
 
 
-def _analysed(journal: Path) -> Iterator[JournalEntry]:
-    return (entry for entry in read_journal(journal) if not entry.interpolated)
+def _analysed(frames: Iterable[JournalEntry]) -> Iterator[JournalEntry]:
+    return (entry for entry in frames if not entry.interpolated)
 
 
 def _image(

@@ -13,9 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from avscli import __version__
-from avscli.datatypes import NetworkSpec
 from avscli.errors import DataError
-from avscli.json_values import decoded, parsed
 from avscli.outputs.coco import (
     COCO_VERSION,
     Category,
@@ -27,8 +25,7 @@ from avscli.outputs.coco import (
     write_list,
 )
 from avscli.outputs.disk import LineFile, output_errors
-from avscli.outputs.journal import JOURNAL_NAME
-from avscli.outputs.run_record import RUN_RECORD_NAME
+from avscli.outputs.run import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,41 +34,6 @@ class Part:
 
     name: str
     folder: Path
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    height: int
-    width: int
-    frame_rate: str | None
-    duration_seconds: float | None
-    rotation_degrees: int
-    sha256: str
-    mirrored: bool = False  # older records do not say
-
-
-@dataclass(frozen=True, slots=True)
-class _Checkpoint:
-    spec: NetworkSpec
-
-
-@dataclass(frozen=True, slots=True)
-class _Record:
-    """What is needed of a run.json, as it stands there."""
-
-    source: _Source
-    checkpoint: _Checkpoint
-    num_frames: int
-    run_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """What one COCO file says of a run."""
-
-    size_hw: tuple[int, int]
-    categories: tuple[Category, ...]
-    video: dict[str, object]
 
 
 def write_combined_coco(path: Path, parts: Callable[[], Iterable[Part]]) -> Path:
@@ -108,7 +70,7 @@ def write_combined_coco(path: Path, parts: Callable[[], Iterable[Part]]) -> Path
 def _common_categories(parts: Iterable[Part]) -> tuple[Category, ...]:
     common: tuple[Category, ...] | None = None
     for part in parts:
-        found = _facts(part).categories
+        found = categories(Run.open(part.folder).record.checkpoint.spec)
         if common is not None and found != common:
             raise DataError(
                 f"{part.folder} was segmented into other classes than the runs before it",
@@ -120,46 +82,35 @@ def _common_categories(parts: Iterable[Part]) -> tuple[Category, ...]:
 
 def _videos(parts: Iterable[Part]) -> Iterator[dict[str, object]]:
     for number, part in enumerate(parts, start=1):
-        yield {"id": number, "file_name": part.name, **_facts(part).video}
+        yield {"id": number, "file_name": part.name, **_video(Run.open(part.folder))}
 
 
 def _images(parts: Iterable[Part]) -> Iterator[dict[str, object]]:
     ids = Ids()
     for ids.video, part in enumerate(parts, start=1):
-        journal = part.folder / JOURNAL_NAME
-        yield from images_of(journal, _facts(part).size_hw, ids, prefix=f"{part.name}/")
+        run = Run.open(part.folder)
+        yield from images_of(run.frames(), run.size_hw, ids, prefix=f"{part.name}/")
 
 
 def _annotations(parts: Iterable[Part]) -> Iterator[dict[str, object]]:
     ids = Ids()
     for ids.video, part in enumerate(parts, start=1):
-        yield from annotations_of(part.folder / JOURNAL_NAME, ids)
+        yield from annotations_of(Run.open(part.folder).frames(), ids)
 
 
-def _facts(part: Part) -> _Facts:
-    path = part.folder / RUN_RECORD_NAME
-    try:
-        record = decoded(_Record, parsed(path.read_bytes()), ignore_unknown=True)
-    except (OSError, ValueError) as err:
-        raise DataError(
-            f"{path} is not the record of a run: {err}", hint="segment the file again"
-        ) from err
-    source = record.source
-    return _Facts(
-        size_hw=(source.height, source.width),
-        categories=categories(record.checkpoint.spec),
-        video={
-            "width": source.width,
-            "height": source.height,
-            "length": record.num_frames,
-            "fps": source.frame_rate,
-            "duration": source.duration_seconds,
-            "rotation_applied": source.rotation_degrees,
-            "mirror_applied": source.mirrored,
-            "sha256": source.sha256,
-            "run_id": record.run_id,
-        },
-    )
+def _video(run: Run) -> dict[str, object]:
+    source = run.record.source
+    return {
+        "width": source.width,
+        "height": source.height,
+        "length": run.record.num_frames,
+        "fps": source.frame_rate,
+        "duration": source.duration_seconds,
+        "rotation_applied": source.rotation_degrees,
+        "mirror_applied": source.mirrored,
+        "sha256": source.sha256,
+        "run_id": run.record.run_id,
+    }
 
 
 def _info() -> dict[str, object]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from avscli.datatypes import SegmentationReport
 
 RUN_RECORD_NAME = "run.json"
+SCHEMA_VERSION = 1
 
 
 def write_run_record(folder: Path, report: SegmentationReport) -> Path:

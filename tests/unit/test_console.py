@@ -5,15 +5,18 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from avscli import console
 from avscli.console import messages
-from avscli.datatypes import Progress, SegmentationReport
+from avscli.datatypes import Progress
 from avscli.demo import DemoReport
 from avscli.errors import MediaError
+from tests.networks_for_tests import TINY_SPEC
+from tests.run_folders import recorded_source, report_of
 
 Captured = pytest.CaptureFixture[str]
 
@@ -82,26 +85,13 @@ def test_a_table_shows_every_cell_in_full(capsys: Captured) -> None:
     assert out.count("y") == 200
 
 
-REPORT = SegmentationReport(
-    schema_version=1,
-    status="done",
-    run_id="r",
-    date_created="2026-01-01T00:00:00+00:00",
-    tool={},
-    source={},
-    checkpoint={},
-    options={},
-    device={"device": "cpu", "precision": "fp32"},
-    num_frames=30,
+REPORT = replace(
+    report_of(source=recorded_source(Path("clip.mp4")), spec=TINY_SPEC, num_frames=30),
     num_analysed_frames=10,
     sounding_share=0.25,
     mean_score=0.8,
     timings_seconds={"total": 2.04},
-    warnings=(),
     output="out/clip.mp4",
-    files=("run.json",),
-    failed_outputs={},
-    overlay_offset_seconds=None,
 )
 
 

@@ -144,9 +144,9 @@ def test_the_source_is_described_in_plain_json_values() -> None:
     report = make_builder().report(
         Path("out"), files=(), device={}, device_warnings=(), is_truncated=False
     )
-    assert report.source["frame_rate"] == "30000/1001"
-    assert report.source["sample_aspect_ratio"] == "1"
-    assert report.source["path"] == "clip.mp4"
-    assert report.source["sha256"] == "a" * 64
+    assert report.source.frame_rate == "30000/1001"
+    assert report.source.sample_aspect_ratio == "1"
+    assert report.source.path == "clip.mp4"
+    assert report.source.sha256 == "a" * 64
     assert report.options["read"]["no_audio"] == "error"
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", report.date_created)

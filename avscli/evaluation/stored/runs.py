@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from avscli.errors import DataError
 from avscli.evaluation.stored.clips import StoredClip, StoredFrame, names_of_folders
 from avscli.evaluation.stored.shapes import StoredMask, painted
-from avscli.json_values import decoded, parsed
 from avscli.masks import decode_mask
-from avscli.outputs.journal import JOURNAL_NAME, read_journal
-from avscli.outputs.run_record import RUN_RECORD_NAME
+from avscli.outputs.journal import JOURNAL_NAME
+from avscli.outputs.run import Run, run_folders
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from avscli.masks import SizeHW
     from avscli.outputs.journal import JournalEntry
-
-_UNFINISHED = (".partial", ".replaced")  # what `outputs.run_folder` calls other folders
 
 
 def run_clips(path: Path, num_classes: int) -> list[StoredClip]:
@@ -29,67 +23,37 @@ def run_clips(path: Path, num_classes: int) -> list[StoredClip]:
     Args:
         path: a run folder, or a folder with run folders at any depth.
         num_classes: of the labels, including the background; 2 takes everything above 0 as one.
+
+    Raises:
+        DataError: one of them is damaged.
     """
     runs = run_folders(path)
     names = names_of_folders(path, runs)
     return [_run_clip(run, names[run], num_classes) for run in runs]
 
 
-def run_folders(path: Path) -> list[Path]:
-    """Return the finished runs in a folder, or that folder if it is one, in order of names."""
-    if (path / JOURNAL_NAME).is_file():
-        return [path]
-    found = {journal.parent for journal in path.rglob(JOURNAL_NAME)}
-    return sorted(run for run in found if not run.name.endswith(_UNFINISHED))
-
-
-@dataclass(frozen=True, slots=True)
-class _Checkpoint:
-    name: str
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Record:
-    """What is needed of a run.json, as it stands there."""
-
-    checkpoint: _Checkpoint
-
-
 def recorded_weights(path: Path) -> list[dict[str, str]]:
     """Return name and hash of the weights that run folders say their masks are from.
 
     Raises:
-        DataError: a run.json is damaged.
+        DataError: one of them is damaged.
     """
-    weights: set[tuple[str, str]] = set()
-    for record in (run / RUN_RECORD_NAME for run in run_folders(path)):
-        if not record.is_file():
-            continue
-        try:
-            found = decoded(_Record, parsed(record.read_bytes()), ignore_unknown=True).checkpoint
-        except (OSError, ValueError) as err:
-            raise DataError(
-                f"{record} is not the record of a run: {err}", hint="segment the file again"
-            ) from err
-        weights.add((found.name, found.sha256))
+    stated = (Run.open(folder).record.checkpoint for folder in run_folders(path))
+    weights = {(checkpoint.name, checkpoint.sha256) for checkpoint in stated}
     return [{"name": name, "sha256": sha256} for name, sha256 in sorted(weights)]
 
 
 def _run_clip(folder: Path, name: str, num_classes: int) -> StoredClip:
+    run = Run.open(folder)
+
     def frames() -> list[StoredFrame]:
-        entries = list(read_journal(folder / JOURNAL_NAME))
-        sizes = (mask.size_hw for entry in entries for mask in entry.masks.values())
-        size_hw = next(sizes, (0, 0))  # a frame without masks does not say how large it is
-        return [_journal_frame(folder, entry, size_hw, num_classes) for entry in entries]
+        return [_journal_frame(run, entry, num_classes) for entry in run.frames()]
 
     return StoredClip(name, dense=True, frames=frames)
 
 
-def _journal_frame(
-    folder: Path, entry: JournalEntry, size_hw: SizeHW, num_classes: int
-) -> StoredFrame:
-    name = f"{folder / JOURNAL_NAME} frame {entry.frame}"
+def _journal_frame(run: Run, entry: JournalEntry, num_classes: int) -> StoredFrame:
+    name = f"{run.folder / JOURNAL_NAME} frame {entry.frame}"
     masks = [
         StoredMask(label, m.size_hw, partial(decode_mask, counts=m.counts))
         for label, m in entry.masks.items()
@@ -100,5 +64,5 @@ def _journal_frame(
         entry.frame,
         entry.time_seconds,
         score,
-        partial(painted, name, masks, size_hw, num_classes),
+        partial(painted, name, masks, run.size_hw, num_classes),
     )

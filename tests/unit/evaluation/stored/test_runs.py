@@ -2,44 +2,33 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
 from avscli.errors import DataError
 from avscli.evaluation.stored.runs import recorded_weights
+from tests.run_folders import recorded_source, spec_of, write_record
 
 
-def write_run(folder: Path, record: str) -> Path:
+def write_run(folder: Path, checkpoint: tuple[str, str] = ("mini", "1")) -> Path:
     folder.mkdir()
     (folder / "frames.jsonl").touch()
-    (folder / "run.json").write_text(record)
+    source = recorded_source(Path("clip.mp4"))
+    write_record(folder, source=source, spec=spec_of(["dog"]), num_frames=0, checkpoint=checkpoint)
     return folder
 
 
 def test_the_weights_of_all_runs_are_named_once(tmp_path: Path) -> None:
     for name, sha256 in (("a", "1"), ("b", "2"), ("c", "1")):
-        checkpoint = {"name": "mini", "sha256": sha256, "licence": "none"}
-        write_run(tmp_path / name, json.dumps({"checkpoint": checkpoint, "status": "done"}))
+        write_run(tmp_path / name, ("mini", sha256))
     assert recorded_weights(tmp_path) == [
         {"name": "mini", "sha256": "1"},
         {"name": "mini", "sha256": "2"},
     ]
 
 
-@pytest.mark.parametrize(
-    ("record", "says"),
-    [
-        ("[]", "expected an object"),
-        ("{}", "lacks 'checkpoint'"),
-        ('{"checkpoint": "mini"}', "checkpoint is 'mini', expected an object"),
-        ('{"checkpoint": {"name": 3, "sha256": "1"}}', "checkpoint.name is 3"),
-        ('{"checkpoint": ' * 100_000, "nested too deeply"),
-        ("{", "Expecting property name"),
-    ],
-)
-def test_a_damaged_record_is_named(tmp_path: Path, record: str, says: str) -> None:
-    write_run(tmp_path / "a", record)
-    with pytest.raises(DataError, match=rf"a/run\.json is not the record of a run: .*{says}"):
+def test_a_damaged_record_is_named(tmp_path: Path) -> None:
+    (write_run(tmp_path / "a") / "run.json").write_text("{}")
+    with pytest.raises(DataError, match=r"a/run\.json is not the record of a run: it lacks"):
         recorded_weights(tmp_path)

@@ -21,7 +21,9 @@ from avscli.evaluation.stored.pairing import check_pairs, judged_masks, pair_cli
 from avscli.masks import encode_mask
 from avscli.outputs.journal import JournalEntry
 from tests.miniatures import write_picture
+from tests.networks_for_tests import TINY_SPEC
 from tests.pngs import write_png
+from tests.run_folders import recorded_source, write_record
 
 SIZE_HW = (12, 16)
 CLIPS = ("alpha", "beta")
@@ -114,6 +116,8 @@ def write_runs(root: Path) -> Path:
             )
             lines.append(entry.to_line() + "\n")
         (root / clip / "frames.jsonl").write_text("".join(lines))
+        source = recorded_source(Path(clip), size_hw=SIZE_HW)
+        write_record(root / clip, source=source, spec=TINY_SPEC, num_frames=len(lines))
     return root
 
 

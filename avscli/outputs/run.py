@@ -1,0 +1,104 @@
+"""Finished runs, read back: `Run.open` is the only reader of their folders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from avscli.datatypes import SegmentationReport
+from avscli.errors import DataError
+from avscli.json_values import decoded, parsed
+from avscli.outputs.coco import categories
+from avscli.outputs.journal import JOURNAL_NAME, read_journal
+from avscli.outputs.run_record import RUN_RECORD_NAME, SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from avscli.masks import SizeHW
+    from avscli.outputs.journal import JournalEntry
+
+_UNFINISHED = (".partial", ".replaced")  # what `outputs.run_folder` calls other folders
+_VERSION = "schema_version"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one ``avs segment`` found: its record in memory, its frames streamed.
+
+    Attributes:
+        folder: of the run.
+        record: what run.json says.
+        frame_rate: average frames per second of the source; None when it does not say.
+    """
+
+    folder: Path
+    record: SegmentationReport
+    frame_rate: Fraction | None
+
+    @classmethod
+    def open(cls, folder: Path) -> Run:
+        """Read the record of a run; the journal is read when its frames are asked for.
+
+        Raises:
+            DataError: the folder is not that of a run, its record is damaged, or a newer version
+                of avs has written it.
+        """
+        path = folder / RUN_RECORD_NAME
+        if not path.is_file() or not (folder / JOURNAL_NAME).is_file():
+            raise DataError(
+                f"{folder} is not the folder of a run ({JOURNAL_NAME}, {RUN_RECORD_NAME})",
+                hint="give a folder that avs segment or avs batch has written",
+            )
+        try:
+            values = parsed(path.read_bytes())
+            _require_readable_version(path, values)
+            record = decoded(SegmentationReport, values, ignore_unknown=True)
+            stated = record.source.frame_rate
+            return cls(folder, record, None if stated is None else Fraction(stated))
+        except (OSError, ValueError, ZeroDivisionError) as err:
+            raise DataError(
+                f"{path} is not the record of a run: {err}", hint="segment the file again"
+            ) from err
+
+    @property
+    def source(self) -> Path:
+        """The video file, which may be gone."""
+        return Path(self.record.source.path)
+
+    @property
+    def size_hw(self) -> SizeHW:
+        """Of a display frame, and so of the masks."""
+        return self.record.source.height, self.record.source.width
+
+    @property
+    def categories(self) -> Mapping[int, str]:
+        """Names of what masks show, by id from 1 up."""
+        return {each.id: each.name for each in categories(self.record.checkpoint.spec)}
+
+    def frames(self) -> Iterator[JournalEntry]:
+        """Stream the source frames of the range in time order, one in memory at a time.
+
+        Raises:
+            DataError: the journal is missing or damaged.
+        """
+        return read_journal(self.folder / JOURNAL_NAME)
+
+
+def run_folders(path: Path) -> list[Path]:
+    """Return the finished runs in a folder, or that folder if it is one, in order of names."""
+    if (path / JOURNAL_NAME).is_file():
+        return [path]
+    found = {journal.parent for journal in path.rglob(JOURNAL_NAME)}
+    return sorted(run for run in found if not run.name.endswith(_UNFINISHED))
+
+
+def _require_readable_version(path: Path, values: object) -> None:
+    version = values.get(_VERSION) if isinstance(values, dict) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise DataError(
+            f"{path} is of version {version}, this program reads versions up to {SCHEMA_VERSION}",
+            hint="update avs",
+        )
