@@ -43,6 +43,7 @@ def write(
         with source_of(video) as media:
             target = file_for(video, folder, matte_suffix(options.video))
             zero = write_matte(media, target, options.video, alphas.of, on_note)
+        alphas.require_all_asked()
         if zero:
             on_note(f"{video.name}: the matte plays from 0; add {float(zero):g} s for source times")
 
@@ -58,7 +59,7 @@ class _Alphas:
     """Gives the alpha of one frame after the other."""
 
     def __init__(self, video: MarkedVideo, options: ExportOptions) -> None:
-        self._options, self._size_hw = options, video.size_hw
+        self._options, self._video = options, video
         self._frames = video.frames()
         self._next = next(self._frames, None)
 
@@ -69,8 +70,20 @@ class _Alphas:
         frame, self._next = self._next, next(self._frames, None)
         return self._alpha(frame)
 
+    def require_all_asked(self) -> None:
+        """Make sure that the video had every frame of the run.
+
+        Raises:
+            DataError: it ended before.
+        """
+        if self._next is not None:
+            raise DataError(
+                f"{self._video.source} has no frame {self._next.index} any more",
+                hint="has it been replaced?",
+            )
+
     def _alpha(self, frame: MarkedFrame) -> LabelMap:
-        alpha = np.zeros(self._size_hw, np.uint8)
+        alpha = np.zeros(self._video.size_hw, np.uint8)
         for each in frame.objects:
             if self._options.track in (None, each.track_id):
                 alpha[decode_mask(each.mask.size_hw, each.mask.counts)] = _OPAQUE

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from avscli.config import MatteKind, ReadOptions
 from avscli.datatypes import MediaInfo
-from avscli.errors import OutputError
+from avscli.errors import ExtraOutputError, MediaError, OutputError
 from avscli.media.containers import Warn
 from avscli.media.frames import FrameReader, StampedImage
 from avscli.media.overlay_clock import OverlayClock
@@ -74,8 +74,8 @@ def write_matte(
         Source seconds at the matte's zero, see `OverlayClock`.
 
     Raises:
-        OutputError: the target cannot be written, or is not as it should be.
-        ExtraOutputError: the finished file is not what was written.
+        MediaError: no frame that has an alpha can be decoded.
+        OutputError: the target cannot be written, or the finished file is not what was written.
     """
     reader = FrameReader(media, ReadOptions(), on_warning)
     encoder: _Encoder | None = None
@@ -89,14 +89,24 @@ def write_matte(
                     clock = OverlayClock.of(image, reader.time_base, ReadOptions())
                     encoder = _Encoder(media, target, _FORMS[kind], clock)
                 encoder.add(image, alpha)
-        assert encoder is not None, "a run has a frame"
+        encoder = _begun(encoder, media)
         verify_video(target, encoder.finish())
-    except BaseException:
+    except BaseException as err:
         if encoder is not None:
             encoder.close()
         target.unlink(missing_ok=True)
+        if isinstance(err, ExtraOutputError):  # of an overlay, which a run can do without
+            raise OutputError(str(err)) from err
         raise
     return encoder.clock.zero
+
+
+def _begun(encoder: _Encoder | None, media: MediaInfo) -> _Encoder:
+    if encoder is None:
+        raise MediaError(
+            f"{media.path} has none of these frames any more", hint="has it been replaced?"
+        )
+    return encoder
 
 
 class _Encoder:

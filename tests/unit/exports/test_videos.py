@@ -105,6 +105,17 @@ def test_a_matte_can_show_one_track_or_all_but_what_sounds(avs: Avs, tmp_path: P
     assert "its tracks are: 1, 2" in refused.err
 
 
+@pytest.mark.parametrize("first", [0, 9])
+def test_a_video_that_has_lost_frames_is_told(avs: Avs, tmp_path: Path, first: int) -> None:
+    source = make_video(tmp_path / "a.mp4", seconds=8 / 30, size_hw=SIZE_HW)
+    frames = scene(12, size_hw=SIZE_HW)[first:]
+    write_run(tmp_path / "a", frames, source=source, size_hw=SIZE_HW)
+    done = avs("export", tmp_path / "a", "--to", "matte", "-o", tmp_path / "out")
+    assert done.code == 3
+    assert "any more" in done.err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_soft_edge_is_as_wide_as_told_and_keeps_the_middle_of_the_edge(
     avs: Avs, tmp_path: Path
 ) -> None:
