@@ -278,6 +278,7 @@ class ExportOptions:
 
     Attributes:
         overwrite: replace the folder of an earlier export.
+        corrected: a file with the masks to take instead of the runs'.
         split: of ``avsbench``, which all clips belong to; None: every fifth is for validation.
         tolerance: of ``cvat-tracks``, the IoU with the last keyframe that needs no new one.
         video: of ``matte``, picture and alpha in VP9 or ProRes 4444, or the alpha in white.
@@ -287,6 +288,7 @@ class ExportOptions:
     """
 
     overwrite: bool = False
+    corrected: Path | None = None
     split: Split | None = None
     tolerance: float = 1.0
     video: MatteKind = "vp9"

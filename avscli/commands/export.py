@@ -18,6 +18,14 @@ from avscli.exports.formats import FORMATS
 def export_options(
     *,
     overwrite: shared.OverwriteOption = False,
+    corrected: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="Corrected masks of these runs: COCO, CVAT (.xml) or Label Studio (.json).",
+            show_default="the runs' own",
+        ),
+    ] = None,
     split: Annotated[
         Split | None,
         typer.Option(help="avsbench: split of all clips.", show_default="every fifth is val"),
@@ -38,7 +46,7 @@ def export_options(
     feather: Annotated[float, typer.Option(help="matte: width of a soft edge in pixels.")] = 0.0,
 ) -> ExportOptions:
     """Build what the formats can be told."""
-    return ExportOptions(overwrite, split, tolerance, video, track, invert, feather)
+    return ExportOptions(overwrite, corrected, split, tolerance, video, track, invert, feather)
 
 
 @takes(options=export_options)
@@ -55,18 +63,11 @@ def export(
         Path | None,
         typer.Option("--output", "-o", help="The folder to make.", show_default=False),
     ] = None,
-    corrected: Annotated[
-        Path | None,
-        typer.Option(
-            "--from",
-            help="Corrected masks of these runs: COCO, CVAT (.xml) or Label Studio (.json).",
-            show_default="the runs' own",
-        ),
-    ] = None,
     options: ExportOptions,
     lists: Annotated[
         bool, typer.Option("--list", help="List the formats.", show_default="off")
     ] = False,
+    quiet: shared.QuietOption = False,
 ) -> None:
     """Write the masks of finished runs for other tools.
 
@@ -83,7 +84,8 @@ def export(
         )
     from avscli.exports.run import export as export_runs
 
-    made = export_runs(runs, to, output, options, console.warn, corrected=corrected)
+    with console.counting(f"export to {to}", quiet=quiet, unit="frames read") as on_progress:
+        made = export_runs(runs, to, output, options, console.warn, on_progress)
     console.result(str(made))
 
 

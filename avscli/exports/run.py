@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import count
 from typing import TYPE_CHECKING
 
 from avscli import __version__
@@ -14,11 +16,11 @@ from avscli.outputs.disk import output_errors, write_atomically
 from avscli.outputs.run_folder import WholeFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from avscli.config import ExportOptions
-    from avscli.exports.video import MarkedVideo
+    from avscli.exports.video import MarkedFrame, MarkedVideo
 
 EXPORT_RECORD_NAME = "avs-export.json"
 SCHEMA_VERSION = 1
@@ -30,8 +32,7 @@ def export(
     output: Path,
     options: ExportOptions,
     on_note: Callable[[str], None],
-    *,
-    corrected: Path | None = None,
+    on_progress: Callable[[int], None],
 ) -> Path:
     """Write runs in another format, whole or not at all, and return the folder.
 
@@ -41,7 +42,7 @@ def export(
         output: the folder to make.
         options: of the export.
         on_note: told in one line what the format cannot say, and what was done instead.
-        corrected: a file with the masks to take instead of the runs'.
+        on_progress: told how many frames have been read; several times each by some formats.
 
     Raises:
         DataError: a run is missing, damaged, or cannot be said in this format.
@@ -56,16 +57,27 @@ def export(
 
     writer, videos = writer_of(to), marked_videos(runs)
     inputs = [*runs, *(video.source for video in videos)]
-    if corrected is not None:
-        videos = corrected_videos(videos, corrected)
-        inputs.append(corrected)
+    if options.corrected is not None:
+        videos = corrected_videos(videos, options.corrected)
+        inputs.append(options.corrected)
+    read = count(1)
+    videos = [_counted(video, lambda: on_progress(next(read))) for video in videos]
     whole = WholeFolder(
         output, inputs=inputs, marker=EXPORT_RECORD_NAME, overwrite=options.overwrite
     )
     with whole as folder, output_errors(output):
         writer.write(videos, folder, options, note)
-        write_atomically(folder / EXPORT_RECORD_NAME, _record(to, videos, notes, corrected))
+        write_atomically(folder / EXPORT_RECORD_NAME, _record(to, videos, notes, options.corrected))
     return output
+
+
+def _counted(video: MarkedVideo, on_frame: Callable[[], None]) -> MarkedVideo:
+    def frames() -> Iterator[MarkedFrame]:
+        for frame in video.frames():
+            on_frame()
+            yield frame
+
+    return replace(video, frames=frames)
 
 
 def _record(

@@ -63,7 +63,7 @@ def decode_brush(size_hw: SizeHW, stored: bytes) -> BoolMask:
         raise ValueError(f"{num_values} values, a {height}×{width} picture has 4 per pixel")
     bits_per_value = bits.take(5) + 1
     bits_per_length = [bits.take(4) + 1 for _ in range(4)]
-    values = np.zeros(num_values, np.uint32)
+    marked = np.zeros(num_values, np.bool_)
     done = 0
     while done < num_values:
         is_repeated = bits.take(1)
@@ -71,11 +71,11 @@ def decode_brush(size_hw: SizeHW, stored: bytes) -> BoolMask:
         if end > num_values:
             raise ValueError("run lengths go beyond the picture")
         if is_repeated:
-            values[done:end] = bits.take(bits_per_value)
+            marked[done:end] = bits.take(bits_per_value) >= _HALF
         else:
-            values[done:end] = [bits.take(bits_per_value) for _ in range(end - done)]
+            marked[done:end] = [bits.take(bits_per_value) >= _HALF for _ in range(end - done)]
         done = end
-    return np.asarray(values[_CHANNELS - 1 :: _CHANNELS] >= _HALF).reshape(size_hw)
+    return marked[_CHANNELS - 1 :: _CHANNELS].reshape(size_hw)
 
 
 class _Bits:

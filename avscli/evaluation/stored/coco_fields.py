@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from avscli.masks import BoolMask, SizeHW
 
 Fields = dict[str, object]
-_LONGEST_SIDE = 1 << 15  # a mask of that size is a gibibyte
+LONGEST_SIDE = 1 << 15  # a mask of that size is a gibibyte
 _DIGITS = re.compile(r"[0-9]{1,18}")  # of a number that fits 64 bits
 
 
@@ -53,8 +53,8 @@ def identity(values: Fields, name: str, where: str) -> int | str:
 def side(values: Fields, name: str, where: str) -> int:
     """Return a field that is the height or the width of a frame."""
     value = whole(values, name, where, least=1)
-    if value > _LONGEST_SIDE:
-        raise DataError(f"{where}: {name} is {value}, expected at most {_LONGEST_SIDE} pixels")
+    if value > LONGEST_SIDE:
+        raise DataError(f"{where}: {name} is {value}, expected at most {LONGEST_SIDE} pixels")
     return value
 
 
@@ -172,7 +172,7 @@ def _whole(value: object) -> int | None:
 
 def _is_finite(value: object) -> bool:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and abs(value) < _LONGEST_SIDE * 2 and math.isfinite(value)  # type: ignore[arg-type]
+    return number and abs(value) < LONGEST_SIDE * 2 and math.isfinite(value)  # type: ignore[arg-type]
 
 
 def _short(value: object) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 
 from avscli.errors import DataError
 from avscli.evaluation.stored.clips import StoredClip, StoredFrame
+from avscli.evaluation.stored.coco_fields import LONGEST_SIDE
 from avscli.evaluation.stored.numbering import frame_name, frame_places
 from avscli.evaluation.stored.shapes import StoredMask, filled, painted
 from avscli.masks import BoolMask, SizeHW
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 OBJECT = "object"
 """Attribute that keeps the number of a track where CVAT has none."""
 _OTHER_SHAPES = {"box", "ellipse", "polyline", "points", "cuboid", "skeleton"}
+_MOST_FRAMES = 10_000_000  # of a task; a damaged number would fill the memory
 _STEP = re.compile(r"step\s*=\s*(\d+)")
 
 
@@ -196,8 +198,10 @@ class _Reading:
     def _listed(self) -> range:
         """Return the frames that the task is said to have; none if it does not say."""
         start, stop = (self._meta.findtext(name) for name in ("start_frame", "stop_frame"))
-        if start is None or stop is None or not (start + stop).isdecimal():
+        if start is None or stop is None or not re.fullmatch(r"\d{1,9} \d{1,9}", f"{start} {stop}"):
             return range(0)
+        if int(stop) - int(start) >= _MOST_FRAMES:
+            raise DataError(f"{self._path}: frames {start} to {stop} are too many to be meant")
         step = _STEP.search(self._meta.findtext("frame_filter") or "")
         return range(int(start), int(stop) + 1, max(1, int(step[1])) if step else 1)
 
@@ -215,8 +219,12 @@ class _Reading:
         if element is None:
             return None
         sides = [element.get(name) or element.findtext(name) for name in ("height", "width")]
-        known = [int(side) for side in sides if side is not None and side.isdecimal()]
-        return (known[0], known[1]) if len(known) == 2 and min(known) > 0 else None
+        known = [int(side) for side in sides if side is not None and re.fullmatch(r"\d{1,9}", side)]
+        if len(known) < 2 or min(known) < 1:
+            return None
+        if max(known) > LONGEST_SIDE:
+            raise DataError(f"{self._path}: frames of {known[0]}×{known[1]} are no frames")
+        return known[0], known[1]
 
 
 def _standing(track: Mapping[int, list[_Shape]], index: int) -> list[_Shape]:
@@ -240,9 +248,9 @@ def _track_id(owner: ET.Element, shape: ET.Element) -> int | None:
 def _placed(size_hw: SizeHW, runs: np.ndarray, box: Sequence[int]) -> BoolMask:
     left, top, width, height = box
     mask = np.zeros(size_hw, np.bool_)
-    if min(left, top) < 0 or left + width > size_hw[1] or top + height > size_hw[0]:
+    if min(left, top, width, height) < 0 or left + width > size_hw[1] or top + height > size_hw[0]:
         raise ValueError(f"a mask at {box} lies outside of a frame of {size_hw[0]}×{size_hw[1]}")
-    if runs.min() < 0 or runs.sum() != width * height:
+    if runs.min() < 0 or runs.max() > width * height or runs.sum() != width * height:
         raise ValueError(f"run lengths cover {runs.sum()} pixels of a box of {width}×{height}")
     marked = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
     mask[top : top + height, left : left + width] = marked.reshape(height, width)

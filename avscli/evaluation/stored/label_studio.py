@@ -137,7 +137,7 @@ def _mask(region: Fields, label: int, where: str) -> StoredMask:
         outline = _outline(value["points"], size_hw, where)
         return StoredMask(label, size_hw, partial(filled, outlines=[outline]), _track(region))
     try:
-        stored = bytes(value["rle"])
+        stored = bytes(list(value["rle"]))  # of a number, bytes() would make as many zeros
     except (TypeError, ValueError) as err:
         raise DataError(f"{where}: rle is no list of bytes: {err}") from err
     return StoredMask(label, size_hw, partial(_brushed, stored=stored), _track(region))

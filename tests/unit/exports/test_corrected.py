@@ -223,3 +223,39 @@ def test_brushed_masks_in_the_coco_of_cvat_count_though_it_calls_them_crowds(
     back.write_text(json.dumps(told))
     own = contents(exported(avs, run, "ytvis"))
     assert contents(exported(avs, run, "ytvis", "--from", back)) == own
+
+
+def with_a_polygon(back: Path, **attributes: str) -> None:
+    """Draw a square into the first frame of a file of CVAT, on top of what is there."""
+    tree = ET.parse(back)
+    square = {"points": "0,0;40,0;40,40;0,40", "z_order": "1", **attributes}
+    ET.SubElement(tree.getroot().findall("image")[0], "polygon", square)
+    tree.write(back)
+
+
+def test_two_masks_on_a_pixel_are_told_where_one_must_win(avs: Avs, run: Path) -> None:
+    back = file_of(avs, run, "cvat")
+    with_a_polygon(back, label="person")
+    arguments = ("--to", "png", "--from", back, "-o", run.parents[1] / "out")
+    done = avs("export", run, *arguments)
+    assert "masks lie on one another in 1 frames; a label map shows the last one" in done.err
+    drawn = read_png(run.parents[1] / "out" / "clip.mp4" / "frame_000000.png").samples
+    assert (drawn[:40, :40] == 2).all()
+    told = json.loads((run.parents[1] / "out" / "avs-export.json").read_text())
+    assert told["corrected"] == str(back)
+    assert len(told["notes"]) == 1
+
+
+def test_a_track_of_two_classes_gets_the_more_frequent_one(avs: Avs, run: Path) -> None:
+    back = file_of(avs, run, "cvat")
+    with_a_polygon(back, label="person", group_id="7")
+    tree = ET.parse(back)
+    for image in tree.getroot().findall("image")[1:4]:
+        square = {"label": "dog", "group_id": "7", "points": "0,0;9,0;9,9"}
+        ET.SubElement(image, "polygon", square)
+    tree.write(back)
+    arguments = ("--to", "ytvis", "--from", back, "-o", run.parents[1] / "out")
+    done = avs("export", run, *arguments)
+    assert "1 tracks change their class, track 7 for one" in done.err
+    tracks = json.loads((run.parents[1] / "out" / "instances.json").read_text())["annotations"]
+    assert {track["track_id"]: track["category_id"] for track in tracks} == {1: 1, 2: 2, 7: 1}
