@@ -1,0 +1,1 @@
+"""From masks to objects: regions get names, and names and places make tracks."""
