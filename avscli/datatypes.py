@@ -37,6 +37,7 @@ WINDOW_SAMPLES = 15_600  # 0.975 s: exactly one VGGish patch of 96 frames (netwo
 VOID = 255  # in masks and label maps of the truth: a pixel about which nothing is known
 LONGEST_CLIP = 1000  # steps; a spec that asks for more is damaged, and would fill the memory
 LONGEST_SIDE = 4096  # pixels of a network's input; likewise
+UNKNOWN_CATEGORY = "unknown"  # of objects that no named source explains
 FURTHEST_SECONDS = 60.0  # from a step, that a network may hear: files are read ahead by this
 
 
@@ -324,6 +325,25 @@ class NetworkSpec:
                 f"got {list(self.sound_offsets_seconds)}"
             )
 
+    @property
+    def source_classes(self) -> tuple[str, ...]:
+        """Names of the sources that the network tells apart beside its mask; mostly none."""
+        stated = str(self.architecture.get("source_classes") or "")
+        return tuple(stated.split(",")) if stated else ()
+
+    @property
+    def categories(self) -> Mapping[int, str]:
+        """What objects can be, by id from 1 up.
+
+        Semantic networks have their classes, networks with named sources these and "unknown" as
+        the last, all others a single one.
+        """
+        if self.task == "semantic":
+            return {label: name for label, name in enumerate(self.class_names) if label > 0}
+        if self.source_classes:
+            return dict(enumerate((*self.source_classes, UNKNOWN_CATEGORY), start=1))
+        return {1: "sounding_object"}
+
     def to_json(self) -> dict[str, Any]:
         """Return the spec as plain JSON values."""
         return dataclasses.asdict(self) | {"architecture": dict(self.architecture)}
@@ -461,23 +481,33 @@ class FramePrediction:
 
     Attributes:
         stamp: the frame's place in the source.
-        label_map: [H, W] uint8 at display size; 0 = nothing sounds here, c = class c
-            (1 for ``binary``).
+        object_map: [H, W] uint8 at display size; 0 = nothing sounds here, n = objects[n - 1].
+        objects: what sounds, and can be seen.
+        heard: what the sound may be, the most probable first, whether it can be seen or not; empty
+            where the network cannot tell.
         state: ``silent`` when the audio gate emptied the mask.
         interpolated: True when the mask is held from the last analysed frame.
         confidence: that analysed frame's confidence.
     """
 
     stamp: FrameStamp
-    label_map: NDArray[np.uint8]
+    object_map: NDArray[np.uint8]
+    objects: tuple[SoundingObject, ...]
+    heard: tuple[HeardSound, ...]
     state: FrameState
     interpolated: bool
     confidence: FrameConfidence
 
     @property
+    def label_map(self) -> NDArray[np.uint8]:
+        """[H, W] uint8: 0 = nothing sounds here, c = an object of category c."""
+        categories = (0, *(each.category_id for each in self.objects))
+        return np.array(categories, np.uint8)[self.object_map]
+
+    @property
     def mask(self) -> NDArray[np.bool_]:
         """[H, W] bool: everything that sounds, whatever its class."""
-        return self.label_map > 0
+        return self.object_map > 0
 
 
 @dataclass(frozen=True, slots=True)

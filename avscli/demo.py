@@ -112,6 +112,6 @@ def _scored(plan: ScenePlan, clip: Path, output: Path) -> DemoReport:
 
 def _mask(entry: JournalEntry, size_hw: tuple[int, ...]) -> NDArray[np.bool_]:
     mask = np.zeros(size_hw, np.bool_)
-    for encoded in entry.masks.values():
-        mask |= decode_mask(encoded.size_hw, encoded.counts)
+    for each in entry.objects:
+        mask |= decode_mask(each.mask.size_hw, each.mask.counts)
     return mask

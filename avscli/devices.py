@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from avscli.errors import DeviceError, WeightsError
 from avscli.masks import MaskRule, mask_iou
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from avscli.masks import BoolMask
     from avscli.networks.contract import AVSNetwork
 
+OutputT = TypeVar("OutputT")  # `NetworkOutput`, or what one of its fields holds
 GOLDEN_IOU = 0.99  # a faster arithmetic must give these masks, or it is not used
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _FALLBACKS = ("cuda", "mps", "cpu")
@@ -114,11 +115,7 @@ class Runtime:
             )
             for i in range(0, len(inputs.valid), size)
         ]
-        stages = zip(*(part.stage_logits for part in parts), strict=True)
-        return NetworkOutput(
-            tuple(torch.cat(stage) for stage in stages),
-            torch.cat([part.selected for part in parts]),
-        )
+        return _joined(parts)
 
 
 def choose_device(wanted: str, warn: Callable[[str], None]) -> str:
@@ -250,6 +247,30 @@ def _run(network: AVSNetwork, inputs: NetworkInput, device: str, precision: str)
         torch.backends.cudnn.flags(enabled=True, allow_tf32=False),  # fp32 means exact
     ):
         output = network(inputs.to(device))
-    return NetworkOutput(
-        tuple(stage.float().cpu() for stage in output.stage_logits), output.selected.float().cpu()
-    )
+    return _on_cpu(output)
+
+
+def _on_cpu(value: OutputT) -> OutputT:
+    """Return an output, or a part of it, with its tensors in float32 on the CPU."""
+    if isinstance(value, torch.Tensor):
+        return value.float().cpu()  # type: ignore[return-value]
+    if isinstance(value, tuple):
+        return tuple(map(_on_cpu, value))  # type: ignore[return-value]
+    if is_dataclass(value):
+        parts = {each.name: _on_cpu(getattr(value, each.name)) for each in fields(value)}
+        return replace(value, **parts)  # type: ignore[type-var]
+    return value
+
+
+def _joined(parts: Sequence[OutputT]) -> OutputT:
+    """Return outputs of several batches, or the same part of each, as that of one batch."""
+    first = parts[0]
+    if isinstance(first, torch.Tensor):
+        return torch.cat(parts)  # type: ignore[arg-type,return-value]
+    if isinstance(first, tuple):
+        return tuple(map(_joined, zip(*parts, strict=True)))  # type: ignore[return-value]
+    if is_dataclass(first):
+        names = [each.name for each in fields(first)]
+        joined = {name: _joined([getattr(part, name) for part in parts]) for name in names}
+        return replace(first, **joined)  # type: ignore[type-var]
+    return first

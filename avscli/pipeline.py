@@ -174,7 +174,7 @@ def predict_frames(
     """
     size_hw = reader.media.height, reader.media.width
     with closing(predict_steps(reader, runtime)) as steps:
-        yield from finish(steps, size_hw, mask_rule(runtime, options))
+        yield from finish(steps, size_hw, mask_rule(runtime, options), runtime.network.spec)
 
 
 def predict_steps(reader: ClipReader, runtime: Runtime) -> Generator[StepOutput, None, None]:
@@ -237,7 +237,6 @@ def _sinks(folder: Path, reader: ClipReader, run: ReportBuilder) -> Iterator[Fra
             folder,
             reader.media,
             run.options.read,
-            num_classes=run.checkpoint.spec.num_classes,
             on_warning=run.warn,
             on_offset=run.note_overlay_offset,
         )

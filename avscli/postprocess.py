@@ -7,13 +7,13 @@ NetworkOutput ──▶ StepOutput per frame ──▶ time order ──▶ labe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from avscli.config import SILENCE_DBFS
-from avscli.datatypes import FrameConfidence, FramePrediction
+from avscli.datatypes import FrameConfidence, FramePrediction, HeardSound, SoundingObject
 from avscli.masks import (
     MaskRule,
     foreground_probability,
@@ -21,6 +21,7 @@ from avscli.masks import (
     marked_share,
     mask_iou,
     num_components,
+    present_classes,
 )
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from avscli.datatypes import AnalysedFrame, Clip, FrameState, NetworkOutput
+    from avscli.datatypes import AnalysedFrame, Clip, FrameState, NetworkOutput, NetworkSpec
     from avscli.masks import BoolMask, LabelMap, Logits, SizeHW
 
 LOW_AGREEMENT = 0.5  # stages that share less than half of their masks tell different stories
@@ -48,12 +49,15 @@ class StepOutput:
         stage_logits: per supervised stage, finest first, [C, h_k, w_k] float32.
         audio_dbfs: level of the frame's sound window.
         selected: shares of queries selected, coarse to fine.
+        heard: [K] float32 probability of each named source to make what is heard; None from
+            networks that name none.
     """
 
     analysed: AnalysedFrame
     stage_logits: tuple[Logits, ...]
     audio_dbfs: float
     selected: tuple[float, ...] = ()
+    heard: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,11 +110,13 @@ def split_steps(
     """
     stages = [stage.float().cpu().numpy() for stage in output.stage_logits]
     shares = output.selected.float().cpu().numpy()
+    heard = None if output.sources is None else output.sources.sound.float().sigmoid().cpu().numpy()
     for row, clip in enumerate(clips):
         for step, analysed in zip(np.flatnonzero(clip.valid), clip.analysed, strict=True):
             logits = tuple(stage[row, step] for stage in stages)
             selected = tuple(shares[row, step].tolist())
-            yield StepOutput(analysed, logits, float(levels_dbfs[row, step]), selected)
+            sounds = None if heard is None else heard[row, step]
+            yield StepOutput(analysed, logits, float(levels_dbfs[row, step]), selected, sounds)
 
 
 def in_time_order(steps: Iterable[StepOutput]) -> Iterator[StepOutput]:
@@ -130,7 +136,7 @@ def in_time_order(steps: Iterable[StepOutput]) -> Iterator[StepOutput]:
 
 
 def finish(
-    steps: Iterable[StepOutput], size_hw: SizeHW, rule: MaskRule
+    steps: Iterable[StepOutput], size_hw: SizeHW, rule: MaskRule, spec: NetworkSpec
 ) -> Iterator[FramePrediction]:
     """Turn steps in time order into one prediction per source frame.
 
@@ -141,25 +147,30 @@ def finish(
         steps: in time order (`in_time_order`).
         size_hw: of the masks: the source's display size.
         rule: how logits become masks.
+        spec: of the network, which says what objects can be.
 
     Yields:
-        The analysed frame's prediction, then the same label map for each frame that holds it.
+        The analysed frame's prediction, then the same object map for each frame that holds it.
     """
     previous: _Decided | None = None
     candidates = (_Candidate.of(step, rule) for step in steps)
     for before, candidate, after in _with_neighbours(candidates):
         seen_nearby = _seen_nearby(candidate, before, after)
         label_map = _label_map(candidate, seen_nearby, rule, size_hw)
-        prediction, previous = _predict(candidate, seen_nearby, label_map, rule, previous)
+        state, confidence, previous = _judged(candidate, seen_nearby, label_map, rule, previous)
+        object_map, objects = _objects(candidate.step, label_map, rule, spec)
+        prediction = FramePrediction(
+            stamp=candidate.step.analysed.stamp,
+            object_map=object_map,
+            objects=objects,
+            heard=_heard(candidate.step, spec),
+            state=state,
+            interpolated=False,
+            confidence=confidence,
+        )
         yield prediction
         for stamp in candidate.step.analysed.held:
-            yield FramePrediction(
-                stamp=stamp,
-                label_map=prediction.label_map,
-                state=prediction.state,
-                interpolated=True,
-                confidence=prediction.confidence,
-            )
+            yield replace(prediction, stamp=stamp, interpolated=True)
 
 
 def mean_entropy_bits(probability: NDArray[np.float32]) -> float:
@@ -204,14 +215,48 @@ def _label_map(
     return label_map if seen_nearby is None else keep_touched_regions(label_map, seen_nearby)
 
 
-def _predict(
+def _objects(
+    step: StepOutput, label_map: LabelMap, rule: MaskRule, spec: NetworkSpec
+) -> tuple[LabelMap, tuple[SoundingObject, ...]]:
+    """Return the [H, W] object map and the objects of a label map: one per class, its own track."""
+    labels = present_classes(label_map)
+    numbers = np.zeros(256, np.uint8)
+    numbers[labels] = np.arange(1, len(labels) + 1)
+    objects = []
+    for label in labels:
+        category_id = label if spec.task == "semantic" else max(spec.categories)
+        score = _mean_probability(step, label_map == label, rule)
+        objects.append(SoundingObject(category_id, category_id, 1.0, score))
+    return numbers[label_map], tuple(objects)
+
+
+def _mean_probability(step: StepOutput, mask: BoolMask, rule: MaskRule) -> float:
+    """Return the mean probability on the network's grid inside an [H, W] mask."""
+    probability = foreground_probability(step.stage_logits[0], rule.temperature)
+    rows, columns = (
+        (2 * np.arange(cells) + 1) * pixels // (2 * cells)
+        for cells, pixels in zip(probability.shape, mask.shape, strict=True)
+    )
+    inside = mask[np.ix_(rows, columns)]
+    # An object can be smaller than a cell; its probability is then near the largest.
+    return float(probability[inside].mean() if inside.any() else probability.max())
+
+
+def _heard(step: StepOutput, spec: NetworkSpec) -> tuple[HeardSound, ...]:
+    if step.heard is None or step.audio_dbfs < SILENCE_DBFS:
+        return ()
+    sounds = map(HeardSound, spec.source_classes, step.heard.tolist())
+    return tuple(sorted(sounds, key=lambda sound: -sound.probability))
+
+
+def _judged(
     candidate: _Candidate,
     seen_nearby: BoolMask | None,
     label_map: LabelMap,
     rule: MaskRule,
     previous: _Decided | None,
-) -> tuple[FramePrediction, _Decided]:
-    step, mask = candidate.step, candidate.network_mask
+) -> tuple[FrameState, FrameConfidence, _Decided]:
+    mask = candidate.network_mask
     if seen_nearby is not None:
         mask = keep_touched_regions(mask.view(np.uint8), seen_nearby) > 0
     area_share = marked_share(label_map)
@@ -220,8 +265,7 @@ def _predict(
     state: FrameState = (
         "silent" if candidate.silent else "sounding" if area_share else "nothing_sounds"
     )
-    confidence = _confidence(decided, rule, previous, area_share)
-    return FramePrediction(step.analysed.stamp, label_map, state, False, confidence), decided
+    return state, _confidence(decided, rule, previous, area_share), decided
 
 
 def _confidence(

@@ -35,7 +35,7 @@ from avscli.media.reader import read_clips
 from avscli.outputs.coco import Provenance, write_coco
 from avscli.outputs.confidence import ConfidenceSink
 from avscli.outputs.journal import JournalSink
-from avscli.outputs.overlay import OverlaySink
+from avscli.outputs.overlay import NUM_COLOURS, OverlaySink
 from avscli.outputs.tint import Tint
 from avscli.pipeline import open_runtime
 from avscli.postprocess import finish, in_time_order, split_steps
@@ -119,7 +119,7 @@ class Parts:
             clips = list(read_clips(self._media, self._spec, self._options.read, _ignore))
         steps = self._network(clips)
         with self._timed("masks, confidence"):
-            predictions = list(finish(in_time_order(steps), self._size_hw, self._rule))
+            predictions = list(finish(in_time_order(steps), self._size_hw, self._rule, self._spec))
         self._tables(predictions)
         self._overlay(predictions)
         total = sum(cost["cpu_seconds"] for cost in self.costs.values())
@@ -156,11 +156,11 @@ class Parts:
             to_planes = PlaneMaker(self._media)
             for image in FrameReader(self._media, self._options.read, _ignore):
                 frame = to_planes(image)
-        tint = Tint(self._spec.num_classes, self._media.height)
+        tint = Tint(NUM_COLOURS, self._media.height)
         with self._timed("overlay: blend"):
             for prediction in predictions:
                 tint.blend((frame.y, frame.u, frame.v), prediction.label_map)
-        overlay = _overlay_sink(self._folder, self._media, self._spec.num_classes)
+        overlay = _overlay_sink(self._folder, self._media)
         with self._timed("overlay: encode, mux"), overlay as sink:
             for prediction in predictions:
                 sink.write(prediction)
@@ -180,11 +180,9 @@ class Parts:
         }
 
 
-def _overlay_sink(folder: Path, media: MediaInfo, num_classes: int) -> OverlaySink:
+def _overlay_sink(folder: Path, media: MediaInfo) -> OverlaySink:
     read = SegmentOptions().read
-    return OverlaySink(
-        folder, media, read, num_classes=num_classes, on_warning=_ignore, on_offset=_ignore
-    )
+    return OverlaySink(folder, media, read, on_warning=_ignore, on_offset=_ignore)
 
 
 def _ignore(_what: object) -> None:

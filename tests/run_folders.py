@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from avscli.datatypes import CheckpointInfo, NetworkSpec, RecordedSource, SegmentationReport
+from avscli.outputs.run_record import SCHEMA_VERSION
 
 SIZE_HW = (45, 61)
 HOSTILE_NAMES = (
@@ -131,7 +132,7 @@ def report_of(
 ) -> SegmentationReport:
     """The report of a run with weights of this name and hash."""
     return SegmentationReport(
-        schema_version=1,
+        schema_version=SCHEMA_VERSION,
         status="done",
         run_id="0123456789abcdef",
         date_created="2026-01-01T00:00:00+00:00",

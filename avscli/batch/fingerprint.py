@@ -36,8 +36,14 @@ class Fingerprint:
     schema: int = SCHEMA_VERSION
 
     def changes_since(self, earlier: Mapping[str, object]) -> tuple[str, ...]:
-        """Return which parts differ from a fingerprint read back from JSON."""
-        return tuple(part for part, value in asdict(self).items() if earlier.get(part) != value)
+        """Return which parts differ from a fingerprint read back from JSON.
+
+        Results of an earlier version stay good: every command reads them.
+        """
+        schema = earlier.get("schema")
+        is_readable = isinstance(schema, int) and 1 <= schema <= self.schema
+        now = asdict(self) | ({"schema": schema} if is_readable else {})
+        return tuple(part for part, value in now.items() if earlier.get(part) != value)
 
     @classmethod
     def of(cls, source: str, weights_sha256: str, options: SegmentOptions) -> Fingerprint:

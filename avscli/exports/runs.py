@@ -69,6 +69,7 @@ def _video(folder: Path, name: str) -> MarkedVideo:
 def _frames(run: Run) -> Iterator[MarkedFrame]:
     for entry in run.frames():
         objects = tuple(
-            MarkedObject(label, label, entry.score, mask) for label, mask in entry.masks.items()
-        )  # one mask per class and frame: a class is a track
+            MarkedObject(each.track, each.category_id, each.score, each.mask)
+            for each in entry.objects
+        )
         yield MarkedFrame(entry.frame, entry.pts, entry.time_seconds, entry.interpolated, objects)

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from avscli.outputs.disk import LineFile
-from avscli.outputs.journal import JOURNAL_NAME, count_frames, mask_json, read_journal
+from avscli.outputs.journal import JOURNAL_NAME, count_frames, object_json, read_journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from avscli.outputs.journal import JournalEntry
 
 COCO_NAME = "masks.coco.json"
-COCO_VERSION = "avs-coco-1"
+COCO_VERSION = "avs-coco-2"
 VIDEO_ID = 1
 
 
@@ -50,7 +50,7 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Category:
-    """A class as COCO names it; the id is the class in the label map."""
+    """A category of the checkpoint as COCO names it."""
 
     id: int
     name: str
@@ -58,10 +58,8 @@ class Category:
 
 
 def categories(spec: NetworkSpec) -> tuple[Category, ...]:
-    """Return what annotations may name: one sounding object, or the classes but the background."""
-    if spec.task == "binary":
-        return (Category(1, "sounding_object"),)
-    return tuple(Category(c, name) for c, name in enumerate(spec.class_names) if c > 0)
+    """Return what annotations may name: the checkpoint's categories."""
+    return tuple(Category(number, name) for number, name in spec.categories.items())
 
 
 def write_coco(folder: Path, media: MediaInfo, spec: NetworkSpec, provenance: Provenance) -> Path:
@@ -115,16 +113,14 @@ def annotations_of(frames: Iterable[JournalEntry], ids: Ids) -> Iterator[dict[st
     """Yield the annotations of the same images in the same order, counting `ids` on."""
     for entry in _analysed(frames):
         ids.image += 1
-        for label, mask in entry.masks.items():
+        for each in entry.objects:
             ids.annotation += 1
             yield {
                 "id": ids.annotation,
                 "image_id": ids.image,
                 "video_id": ids.video,
-                "track_id": label,  # one mask per class and frame: a class is a track
-                **mask_json(label, mask),
+                **object_json(each),
                 "iscrowd": 0,
-                "score": entry.score,
                 "attributes": {"flags": " ".join(entry.flags)},
             }
 
@@ -147,6 +143,7 @@ def _image(
         "pts": entry.pts,
         "time": entry.time_seconds,
         "audio_dbfs": entry.audio_dbfs,
+        "heard": [asdict(sound) for sound in entry.heard],
     }
 
 

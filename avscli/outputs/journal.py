@@ -1,9 +1,11 @@
 """frames.jsonl: the result itself, one line per source frame, readable while it grows.
 
-{"v":1,"frame":12,"pts":6144,"time":0.4,"state":"sounding","interpolated":false,
- "score":0.91,"audio_dbfs":-23.1,"flags":[],
- "anns":[{"category_id":1,"segmentation":{"size":[720,1280],"counts":"…"},
-          "bbox":[404,101,220,318],"area":51234}]}
+{"v":2,"frame":12,"pts":6144,"time":0.4,"state":"sounding","interpolated":false,
+ "score":0.91,"audio_dbfs":-23.1,"flags":[],"heard":[{"name":"Speech","probability":0.93}],
+ "objects":[{"track_id":1,"category_id":2,"category_score":0.97,"score":0.91,
+             "segmentation":{"size":[720,1280],"counts":"…"},"bbox":[404,101,220,318],"area":51234}]}
+
+Lines of version 1 had no tracks, no `heard`, and an `anns` with one mask per class.
 """
 
 from __future__ import annotations
@@ -11,17 +13,17 @@ from __future__ import annotations
 import json
 import math
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Self
 
-from avscli.datatypes import FrameState
+from avscli.datatypes import FrameState, HeardSound
 from avscli.errors import DataError
 from avscli.json_values import decoded, parsed
 from avscli.masks import EncodedMask, SizeHW, encode_classes
 from avscli.outputs.disk import LineFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -29,7 +31,31 @@ if TYPE_CHECKING:
     from avscli.masks import LabelMap
 
 JOURNAL_NAME = "frames.jsonl"
-JOURNAL_VERSION = 1
+JOURNAL_VERSION = 2
+
+
+@dataclass(frozen=True, slots=True)
+class JournalObject:
+    """One object in one frame.
+
+    Attributes:
+        track_id: 1…, stable through a run; None in runs of version 1, which followed nothing.
+        category_id: of the checkpoint's categories.
+        category_score: 0…1, how clearly it is this category; None in version 1.
+        score: 0…1, mean mask probability in its region; the frame's score in version 1.
+        mask: at display size.
+    """
+
+    track_id: int | None
+    category_id: int
+    category_score: float | None
+    score: float
+    mask: EncodedMask
+
+    @property
+    def track(self) -> int:
+        """Its track; where nothing was followed, a category is one."""
+        return self.category_id if self.track_id is None else self.track_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +72,8 @@ class JournalEntry:
         audio_dbfs: level of the frame's sound window; None for digital silence, since JSON has
             no infinity.
         flags: as in `FrameConfidence`.
-        masks: per class that sounds, its mask at display size.
+        heard: what the sound may be, the most probable first.
+        objects: what sounds and can be seen.
     """
 
     frame: int
@@ -57,11 +84,12 @@ class JournalEntry:
     score: float
     audio_dbfs: float | None
     flags: tuple[str, ...]
-    masks: Mapping[int, EncodedMask]
+    heard: tuple[HeardSound, ...]
+    objects: tuple[JournalObject, ...]
 
     @classmethod
-    def of(cls, prediction: FramePrediction, masks: Mapping[int, EncodedMask]) -> JournalEntry:
-        """Join a prediction with its encoded masks."""
+    def of(cls, prediction: FramePrediction, objects: tuple[JournalObject, ...]) -> JournalEntry:
+        """Join a prediction with its objects (`encoded_objects`)."""
         confidence, stamp = prediction.confidence, prediction.stamp
         level = confidence.audio_dbfs
         return cls(
@@ -73,7 +101,10 @@ class JournalEntry:
             score=round(confidence.score, 6),
             audio_dbfs=round(level, 2) if math.isfinite(level) else None,
             flags=confidence.flags,
-            masks=masks,
+            heard=tuple(
+                HeardSound(each.name, round(each.probability, 4)) for each in prediction.heard
+            ),
+            objects=objects,
         )
 
     def to_line(self) -> str:
@@ -88,7 +119,8 @@ class JournalEntry:
             "score": self.score,
             "audio_dbfs": self.audio_dbfs,
             "flags": self.flags,
-            "anns": [mask_json(label, mask) for label, mask in self.masks.items()],
+            "heard": [asdict(each) for each in self.heard],
+            "objects": [object_json(each) for each in self.objects],
         }
         return json.dumps(values, separators=(",", ":"), allow_nan=False)
 
@@ -100,9 +132,15 @@ class JournalEntry:
             ValueError: the line is not JSON, of another version, or a field is missing or of the
                 wrong type.
         """
-        found = decoded(_Line, parsed(line), ignore_unknown=True)
-        if found.v != JOURNAL_VERSION:
-            raise ValueError(f"version {found.v}, this program reads {JOURNAL_VERSION}")
+        values = parsed(line)
+        is_first = isinstance(values, dict) and values.get("v") == 1
+        found: _FirstLine | _Line = (
+            decoded(_FirstLine, values, ignore_unknown=True)
+            if is_first
+            else decoded(_Line, values, ignore_unknown=True)
+        )
+        if found.v not in (1, JOURNAL_VERSION):
+            raise ValueError(f"version {found.v}, this program reads up to {JOURNAL_VERSION}")
         return cls(
             frame=found.frame,
             pts=found.pts,
@@ -112,7 +150,8 @@ class JournalEntry:
             score=found.score,
             audio_dbfs=found.audio_dbfs,
             flags=found.flags,
-            masks={annotation.category_id: annotation.mask() for annotation in found.anns},
+            heard=found.heard if isinstance(found, _Line) else (),
+            objects=tuple(found.journal_objects()),
         )
 
 
@@ -137,9 +176,18 @@ class _Annotation:
         return EncodedMask(self.segmentation.size, self.segmentation.counts, self.area, self.bbox)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Object(_Annotation):
+    """An object in a line."""
+
+    track_id: int
+    category_score: float
+    score: float
+
+
 @dataclass(frozen=True, slots=True)
-class _Line:
-    """A line, field by field."""
+class _Frame:
+    """What lines of both versions say."""
 
     v: int
     frame: int
@@ -150,7 +198,31 @@ class _Line:
     score: float
     audio_dbfs: float | None
     flags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _FirstLine(_Frame):
+    """A line of version 1."""
+
     anns: tuple[_Annotation, ...]
+
+    def journal_objects(self) -> Iterator[JournalObject]:
+        for each in self.anns:
+            yield JournalObject(None, each.category_id, None, self.score, each.mask())
+
+
+@dataclass(frozen=True, slots=True)
+class _Line(_Frame):
+    """A line of this version."""
+
+    heard: tuple[HeardSound, ...]
+    objects: tuple[_Object, ...]
+
+    def journal_objects(self) -> Iterator[JournalObject]:
+        for each in self.objects:
+            yield JournalObject(
+                each.track_id, each.category_id, each.category_score, each.score, each.mask()
+            )
 
 
 class JournalSink:
@@ -163,7 +235,7 @@ class JournalSink:
     def __init__(self, folder: Path) -> None:
         self._lines = LineFile(folder / JOURNAL_NAME)
         self._held: LabelMap | None = None
-        self._masks: Mapping[int, EncodedMask] = {}
+        self._objects: tuple[JournalObject, ...] = ()
 
     def __enter__(self) -> Self:
         """Create the file."""
@@ -176,9 +248,9 @@ class JournalSink:
         Raises:
             OutputError: the disk is full or gone.
         """
-        if prediction.label_map is not self._held:  # held frames share one array: encode it once
-            self._held, self._masks = prediction.label_map, encode_classes(prediction.label_map)
-        self._lines.write(JournalEntry.of(prediction, self._masks).to_line())
+        if prediction.object_map is not self._held:  # held frames share one array: encode it once
+            self._held, self._objects = prediction.object_map, encoded_objects(prediction)
+        self._lines.write(JournalEntry.of(prediction, self._objects).to_line())
 
     def __exit__(
         self,
@@ -214,14 +286,37 @@ def count_frames(path: Path) -> int:
         return sum(line.endswith(b"\n") for line in lines)
 
 
-def mask_json(label: int, mask: EncodedMask) -> dict[str, object]:
-    """Return a class's mask as COCO writes it, without ids."""
-    return {
-        "category_id": label,
-        "segmentation": {"size": mask.size_hw, "counts": mask.counts},
-        "bbox": mask.bbox,
-        "area": mask.area,
+def encoded_objects(prediction: FramePrediction) -> tuple[JournalObject, ...]:
+    """Return the objects of a frame with their masks as run lengths."""
+    masks = encode_classes(prediction.object_map)
+    return tuple(
+        JournalObject(
+            track_id=each.track_id,
+            category_id=each.category_id,
+            category_score=round(each.category_score, 6),
+            score=round(each.score, 6),
+            mask=masks[number],
+        )
+        for number, each in enumerate(prediction.objects, start=1)
+        if number in masks
+    )
+
+
+def object_json(each: JournalObject) -> dict[str, object]:
+    """Return an object as it stands in a line, and without ids of its own in COCO.
+
+    What is not known, of runs of version 1, is left out.
+    """
+    values = {
+        "track_id": each.track_id,
+        "category_id": each.category_id,
+        "category_score": each.category_score,
+        "score": each.score,
+        "segmentation": {"size": each.mask.size_hw, "counts": each.mask.counts},
+        "bbox": each.mask.bbox,
+        "area": each.mask.area,
     }
+    return {name: value for name, value in values.items() if value is not None}
 
 
 @contextmanager

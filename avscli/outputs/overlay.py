@@ -6,6 +6,8 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
 
+import numpy as np
+
 from avscli.errors import MediaError
 from avscli.media.video_writer import OverlayWriter
 from avscli.outputs.tint import Tint
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from avscli.datatypes import FramePrediction, MediaInfo
 
 OVERLAY_NAME = "overlay.mp4"
+NUM_COLOURS = 256  # with that of nothing; tracks beyond use them again
 MAX_WAITING = 8  # predictions; 7 MB of label maps at 1280×720
 
 
@@ -33,7 +36,6 @@ class OverlaySink:
         folder: of the run.
         media: the source.
         options: the range that predictions come from.
-        num_classes: of the network.
         on_warning: told about sound that had to be re-encoded or is damaged.
         on_offset: told, once the file is whole, the source seconds at which its time line starts.
     """
@@ -44,14 +46,13 @@ class OverlaySink:
         media: MediaInfo,
         options: ReadOptions,
         *,
-        num_classes: int,
         on_warning: Callable[[str], None],
         on_offset: Callable[[float], None],
     ) -> None:
         self._source, self._on_offset = media.path, on_offset
         self._writer = OverlayWriter(media, folder / OVERLAY_NAME, options, on_warning)
         self._frames = self._writer.frames()
-        self._tint = Tint(num_classes, media.height)
+        self._tint = Tint(NUM_COLOURS, media.height)
         # One worker runs jobs in order; taking the oldest result before adding a job beyond the
         # bound is what bounds the queue, without a put() that could block for ever.
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="avs-overlay")
@@ -122,5 +123,7 @@ class OverlaySink:
                 f"{self._source} gives other frames than when it was first read",
                 hint="leave the file alone during the run, then run again",
             )
-        self._tint.blend((frame.y, frame.u, frame.v), prediction.label_map)
+        tracks = [1 + (each.track_id - 1) % (NUM_COLOURS - 1) for each in prediction.objects]
+        colours = np.array([0, *tracks], np.uint8)
+        self._tint.blend((frame.y, frame.u, frame.v), colours[prediction.object_map])
         self._writer.write(frame)

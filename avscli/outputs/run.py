@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from avscli.datatypes import SegmentationReport
 from avscli.errors import DataError
 from avscli.json_values import decoded, parsed
-from avscli.outputs.coco import categories
 from avscli.outputs.journal import JOURNAL_NAME, read_journal
 from avscli.outputs.run_record import RUN_RECORD_NAME, SCHEMA_VERSION
 
@@ -76,7 +75,7 @@ class Run:
     @property
     def categories(self) -> Mapping[int, str]:
         """Names of what masks show, by id from 1 up."""
-        return {each.id: each.name for each in categories(self.record.checkpoint.spec)}
+        return self.record.checkpoint.spec.categories
 
     def frames(self) -> Iterator[JournalEntry]:
         """Stream the source frames of the range in time order, one in memory at a time.

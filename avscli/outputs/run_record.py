@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from avscli.datatypes import SegmentationReport
 
 RUN_RECORD_NAME = "run.json"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1: frames.jsonl and COCO without objects
 
 
 def write_run_record(folder: Path, report: SegmentationReport) -> Path:

@@ -44,8 +44,8 @@ def check(run_folder: Path) -> str:
             continue
         num_frames += 1
         detections = dataset.annotations[str(run_folder / f"frame_{entry['frame']:06d}.PNG")]
-        assert len(detections) == len(entry["anns"]), f"frame {entry['frame']}: other count"
-        for row, annotation in enumerate(entry["anns"]):
+        assert len(detections) == len(entry["objects"]), f"frame {entry['frame']}: other count"
+        for row, annotation in enumerate(entry["objects"]):
             num_masks += 1
             rle = annotation["segmentation"]
             truth = decoded(rle["size"], rle["counts"])

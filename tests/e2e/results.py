@@ -52,7 +52,7 @@ class Run:
         """Return the mask of the index-th frame written, [H, W]."""
         source = self.record["source"]
         mask = np.zeros((source["height"], source["width"]), np.bool_)
-        for annotation in self.entries[index]["anns"]:
+        for annotation in self.entries[index]["objects"]:
             mask |= decoded(annotation["segmentation"])
         return mask
 

@@ -189,7 +189,7 @@ def test_silent_sound_gives_empty_masks_and_says_so(segment: Segment, tmp_path: 
     run = segment(source)
     require_whole(run, source, (64, 96))
     assert {entry["state"] for entry in run.entries} == {"silent"}
-    assert all(entry["anns"] == [] for entry in run.entries)
+    assert all(entry["objects"] == [] for entry in run.entries)
     assert all("silent" in entry["flags"] for entry in run.entries)
     assert all("silent" in row["flags"].split(";") for row in run.rows)
     assert run.coco["annotations"] == []

@@ -80,7 +80,7 @@ def test_frames_without_a_mask_are_images_all_the_same(segment: Segment, clip: P
     assert marked == {
         image["id"]
         for image, entry in zip(document["images"], run.analysed, strict=True)
-        if entry["anns"]
+        if entry["objects"]
     }
     assert len(marked) < len(document["images"])
 
@@ -154,7 +154,7 @@ def test_frames_between_analysed_ones_hold_the_mask(segment: Segment, clip: Path
     for entry in run.entries:
         source = run.entries[entry["frame"] // 5 * 5]
         assert entry["interpolated"] == (entry is not source)
-        assert entry["anns"] == source["anns"]
+        assert entry["objects"] == source["objects"]
         assert entry["state"] == source["state"]
     assert [row["interpolated"] for row in run.rows] == [
         "true" if entry["interpolated"] else "false" for entry in run.entries
@@ -181,7 +181,7 @@ def test_a_higher_threshold_marks_less_and_of_the_same(segment: Segment, clip: P
 
 def test_a_least_area_drops_small_regions(segment: Segment, clip: Path) -> None:
     run = segment(clip, "--min-area", "0.99")
-    assert not any(entry["anns"] for entry in run.entries)
+    assert not any(entry["objects"] for entry in run.entries)
     assert {entry["state"] for entry in run.entries} == {"nothing_sounds"}
 
 

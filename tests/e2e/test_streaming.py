@@ -43,7 +43,7 @@ def test_the_default_batch_gives_the_masks_of_one_at_a_time(
 ) -> None:
     source = make_video(tmp_path / "a.mp4", seconds=2, fps=5, size_hw=SIZE_HW)
     default, one = segment(source, into="default"), segment(source, "--batch-clips", 1, into="one")
-    assert [e["anns"] for e in default.entries] == [e["anns"] for e in one.entries]
+    assert [e["objects"] for e in default.entries] == [e["objects"] for e in one.entries]
 
 
 @pytest.fixture(scope="module")

@@ -166,7 +166,7 @@ def _write_truths(run: Path, folder: Path) -> None:
     masks = []
     for entry in entries:
         mask = np.zeros(SIZE_HW, np.bool_)
-        for annotation in entry["anns"]:
+        for annotation in entry["objects"]:
             mask |= decoded(annotation["segmentation"])
         masks.append(mask)
     for form in _MASK_FORMS:

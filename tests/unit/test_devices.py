@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from avscli import devices
-from avscli.datatypes import NetworkInput
+from avscli.datatypes import NetworkInput, SourceLogits
 from avscli.devices import Runtime, choose_device, choose_precision, start
 from avscli.errors import DeviceError, ExitCode, WeightsError
 from tests.networks_for_tests import TINY_SPEC, make_inputs, make_network
@@ -130,3 +130,29 @@ def test_a_gpu_gives_the_cpus_numbers():
     network.to("cuda")
     got = Runtime(network, "cuda", "fp32", 2, pytest.fail).forward(inputs).logits
     torch.testing.assert_close(got, expected, atol=1e-3, rtol=1e-3)
+
+
+class Telling(torch.nn.Module):
+    """A real network that also tells its sources, in half precision."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = make_network()
+        self.spec = self.network.spec
+
+    def forward(self, inputs: NetworkInput):
+        B, T = inputs.valid.shape
+        numbers = torch.arange(B * T * 2.0).reshape(B, T, 2).half()
+        sources = SourceLogits(
+            numbers[..., None, None], inputs.frames.mean(dim=(2, 3, 4))[..., None]
+        )
+        return dataclasses.replace(self.network(inputs), sources=sources)
+
+
+@pytest.mark.parametrize("batch_clips", [8, 3])
+def test_what_a_network_says_of_its_sources_comes_through_in_parts_too(batch_clips):
+    inputs = make_inputs(8)
+    sources = Runtime(Telling(), "cpu", "fp32", batch_clips, pytest.fail).forward(inputs).sources
+    assert sources is not None
+    assert (sources.picture.dtype, sources.picture.shape) == (torch.float32, (8, 3, 2, 1, 1))
+    torch.testing.assert_close(sources.sound[..., 0], inputs.frames.mean(dim=(2, 3, 4)))

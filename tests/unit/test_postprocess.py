@@ -15,6 +15,7 @@ from avscli.datatypes import (
     Clip,
     FramePrediction,
     FrameStamp,
+    HeardSound,
     NetworkOutput,
     NetworkSpec,
 )
@@ -74,7 +75,7 @@ def finished(
         region_threshold=given.region_threshold,
         min_area=given.min_area,
     )
-    return list(finish(steps, (HEIGHT, WIDTH), rule))
+    return list(finish(steps, (HEIGHT, WIDTH), rule, spec))
 
 
 def test_a_mask_is_the_upsampled_probability_at_or_above_the_threshold() -> None:
@@ -278,7 +279,7 @@ def test_held_frames_repeat_the_mask_and_are_marked() -> None:
     predictions = finished(step(box_logits(), at=0, held=2), step(box_logits(left=9), at=3))
     assert [p.stamp.index for p in predictions] == [0, 1, 2, 3]
     assert [p.interpolated for p in predictions] == [False, True, True, False]
-    assert predictions[2].label_map is predictions[0].label_map
+    assert predictions[2].object_map is predictions[0].object_map
     assert predictions[2].confidence is predictions[0].confidence
     assert predictions[2].stamp.pts_seconds == pytest.approx(2 / 30)
 
@@ -343,3 +344,53 @@ def test_huge_logits_do_not_overflow() -> None:
 def test_entropy_matches_its_closed_form(probability: float, bits: float) -> None:
     uniform = np.full((4, 4), probability, np.float32)
     assert mean_entropy_bits(uniform) == pytest.approx(bits, abs=1e-5)
+
+
+# --- objects ---------------------------------------------------------------------------------
+
+NAMING = dataclasses.replace(BINARY, architecture={"source_classes": "bell,dog"})
+
+
+def test_categories_are_those_of_the_checkpoint() -> None:
+    assert BINARY.categories == {1: "sounding_object"}
+    assert SEMANTIC.categories == {1: "bell", 2: "dog"}
+    assert NAMING.categories == {1: "bell", 2: "dog", 3: "unknown"}
+
+
+def test_an_object_has_the_mean_probability_of_its_region() -> None:
+    [prediction] = finished(step(box_logits(inside=2.0)))
+    [found] = prediction.objects
+    assert (found.track_id, found.category_id) == (1, 1)
+    assert found.score == pytest.approx(1 / (1 + math.exp(-2.0)), abs=0.01)
+    np.testing.assert_array_equal(prediction.object_map, prediction.label_map)
+
+
+def test_classes_of_a_semantic_network_are_objects_and_its_label_map_stays() -> None:
+    logits = np.zeros((3, 12, 20), np.float32)
+    logits[0] = 1.0
+    logits[2, :4, :5] = logits[1, 8:, 15:] = 5.0
+    [prediction] = finished(step(logits), spec=SEMANTIC)
+    assert [each.category_id for each in prediction.objects] == [1, 2]
+    assert prediction.label_map[0, 0] == 2
+    assert prediction.label_map[-1, -1] == 1
+    only_dog = np.full((3, 12, 20), -5.0, np.float32)
+    only_dog[2] = 5.0
+    [prediction] = finished(step(only_dog), spec=SEMANTIC)
+    assert prediction.object_map.max() == 1
+    assert (prediction.label_map == 2).all()
+
+
+def test_what_no_source_explains_is_unknown() -> None:
+    [prediction] = finished(step(box_logits()), spec=NAMING)
+    assert {NAMING.categories[each.category_id] for each in prediction.objects} == {"unknown"}
+
+
+def test_what_is_heard_is_told_where_nothing_visible_sounds_and_not_in_silence() -> None:
+    quiet = np.full((1, 12, 20), -4.0, np.float32)
+    said = np.array([0.25, 0.75], np.float32)
+    heard = dataclasses.replace(step(quiet), heard=said)
+    silent = dataclasses.replace(step(quiet, at=1, dbfs=SILENT), heard=said)
+    predictions = finished(heard, silent, spec=NAMING)
+    assert predictions[0].heard == (HeardSound("dog", 0.75), HeardSound("bell", 0.25))
+    assert predictions[0].objects == ()
+    assert predictions[1].heard == ()

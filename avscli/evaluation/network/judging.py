@@ -42,7 +42,7 @@ def judge(runtime: Runtime, clip: LabelledClip, *, threshold: float | None = Non
     labels = np.zeros_like(alone.labels)
     sounds = np.zeros(len(labels), np.bool_)
     steps = in_time_order(split_steps(output, clips, prepared.levels_dbfs))
-    for prediction in finish(steps, size_hw, rule):
+    for prediction in finish(steps, size_hw, rule, spec):
         labels[prediction.stamp.index] = prediction.label_map
         sounds[prediction.stamp.index] = prediction.state != "silent"
     return JudgedClip(

@@ -55,8 +55,9 @@ def _run_clip(folder: Path, name: str, num_classes: int) -> StoredClip:
 def _journal_frame(run: Run, entry: JournalEntry, num_classes: int) -> StoredFrame:
     name = f"{run.folder / JOURNAL_NAME} frame {entry.frame}"
     masks = [
-        StoredMask(label, m.size_hw, partial(decode_mask, counts=m.counts))
-        for label, m in entry.masks.items()
+        StoredMask(each.category_id, m.size_hw, partial(decode_mask, counts=m.counts))
+        for each in entry.objects
+        for m in (each.mask,)
     ]
     score = entry.score if masks else 1.0 - entry.score
     return StoredFrame(

@@ -174,11 +174,12 @@ def _seen_frames(
     be late.
     """
     size_hw = reader.media.height, reader.media.width
-    rule = mask_rule(runtime, run)
+    rule, spec = mask_rule(runtime, run), runtime.network.spec
     first: float | None = None
     with closing(predict_steps(reader, runtime)) as steps:
         ours, theirs = tee(steps)  # `finish` is one step ahead: so much waits for the other
-        shipped = (frame for frame in finish(ours, size_hw, rule) if not frame.interpolated)
+        finished = finish(ours, size_hw, rule, spec)
+        shipped = (frame for frame in finished if not frame.interpolated)
         for prediction, step in zip(shipped, theirs, strict=True):
             seconds = prediction.stamp.pts_seconds
             first = seconds if first is None else first

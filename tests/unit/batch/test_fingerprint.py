@@ -111,10 +111,12 @@ def test_where_masks_are_computed_does_not_count(options: SegmentOptions) -> Non
     assert Fingerprint.of("s", "w", options).changes_since(before) == ()
 
 
-def test_sources_weights_and_schema_count() -> None:
+def test_sources_weights_and_newer_versions_count() -> None:
     before = asdict(Fingerprint("s", "w", "o", 1))
     assert Fingerprint("t", "w", "o", 1).changes_since(before) == ("source",)
-    assert Fingerprint("s", "x", "o", 2).changes_since(before) == ("weights", "schema")
-    assert Fingerprint("s", "w", "o", 1).changes_since({}) == (
+    assert Fingerprint("s", "x", "p", 1).changes_since(before) == ("weights", "options")
+    assert Fingerprint("s", "w", "o", 2).changes_since(before) == ()
+    assert Fingerprint("s", "w", "o", 0).changes_since(before) == ("schema",)
+    assert Fingerprint("s", "w", "o").changes_since({}) == (
         *("source", "weights", "options", "schema"),
     )

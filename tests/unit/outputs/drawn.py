@@ -10,8 +10,10 @@ from avscli.datatypes import (
     FramePrediction,
     FrameStamp,
     FrameState,
+    HeardSound,
     MediaInfo,
     Orientation,
+    SoundingObject,
 )
 
 SIZE_HW = (45, 61)
@@ -57,9 +59,14 @@ def make_prediction(
 ) -> FramePrediction:
     labels = np.zeros(SIZE_HW, np.uint8) if label_map is None else label_map
     marked = bool(labels.any())
+    present = np.unique(labels[labels > 0]).tolist()
+    numbers = np.zeros(256, np.uint8)
+    numbers[present] = np.arange(1, len(present) + 1)
     return FramePrediction(
         stamp=FrameStamp(index, index * 512, index * 512 / 15360),
-        label_map=labels,
+        object_map=numbers[labels],
+        objects=tuple(SoundingObject(label, label, 1.0, 0.875) for label in present),
+        heard=(HeardSound("Speech", 0.9375),),
         state=state,
         interpolated=interpolated,
         confidence=FrameConfidence(

@@ -99,7 +99,7 @@ def test_the_head_says_which_run_and_which_video(tmp_path: Path) -> None:
     assert list(document) == [
         "info", "licenses", "categories", "videos", "images", "annotations"
     ]  # fmt: skip
-    assert document["info"]["version"] == "avs-coco-1"
+    assert document["info"]["version"] == "avs-coco-2"
     assert document["info"]["avs"]["checkpoint_sha256"] == "bb"
     assert document["licenses"] == []
     assert document["videos"] == [

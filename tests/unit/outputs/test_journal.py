@@ -16,6 +16,7 @@ from avscli.outputs.journal import (
     JournalEntry,
     JournalSink,
     count_frames,
+    encoded_objects,
     read_journal,
 )
 from tests.unit.outputs.drawn import SIZE_HW, blob, make_prediction
@@ -33,7 +34,7 @@ def test_every_source_frame_is_one_line_of_the_documented_form(tmp_path: Path) -
     [line] = path.read_text().splitlines()
     mask = encode_classes(blob(0))[1]
     assert json.loads(line) == {
-        "v": 1,
+        "v": 2,
         "frame": 3,
         "pts": 1536,
         "time": 0.1,
@@ -42,9 +43,13 @@ def test_every_source_frame_is_one_line_of_the_documented_form(tmp_path: Path) -
         "score": 0.875,
         "audio_dbfs": -23.12,
         "flags": ["flicker"],
-        "anns": [
+        "heard": [{"name": "Speech", "probability": 0.9375}],
+        "objects": [
             {
+                "track_id": 1,
                 "category_id": 1,
+                "category_score": 1.0,
+                "score": 0.875,
                 "segmentation": {"size": list(SIZE_HW), "counts": mask.counts},
                 "bbox": list(mask.bbox),
                 "area": int((blob(0) > 0).sum()),
@@ -61,11 +66,12 @@ def test_what_was_written_comes_back(tmp_path: Path) -> None:
         make_prediction(2, state="silent", audio_dbfs=-math.inf, flags=("silent",)),
     ]
     entries = list(read_journal(write_journal(tmp_path, *predictions)))
-    assert entries == [JournalEntry.of(p, encode_classes(p.label_map)) for p in predictions]
+    assert entries == [JournalEntry.of(p, encoded_objects(p)) for p in predictions]
     assert [e.state for e in entries] == ["sounding", "nothing_sounds", "silent"]
     assert entries[2].audio_dbfs is None
-    for label, mask in entries[0].masks.items():
-        np.testing.assert_array_equal(decode_mask(mask.size_hw, mask.counts), two_classes == label)
+    for each in entries[0].objects:
+        mask = decode_mask(each.mask.size_hw, each.mask.counts)
+        np.testing.assert_array_equal(mask, two_classes == each.category_id)
 
 
 def test_held_frames_repeat_the_mask_under_their_own_stamp(tmp_path: Path) -> None:
@@ -73,8 +79,8 @@ def test_held_frames_repeat_the_mask_under_their_own_stamp(tmp_path: Path) -> No
     held = [make_prediction(i, labels, interpolated=i > 0) for i in range(3)]
     entries = list(read_journal(write_journal(tmp_path, *held, make_prediction(3))))
     assert [(e.frame, e.interpolated) for e in entries[:3]] == [(0, False), (1, True), (2, True)]
-    assert entries[0].masks == entries[2].masks != {}
-    assert entries[3].masks == {}
+    assert entries[0].objects == entries[2].objects != ()
+    assert entries[3].objects == ()
 
 
 @pytest.mark.parametrize("cut", [1, 2, 40])
@@ -93,7 +99,7 @@ def test_lines_reach_the_disk_while_the_journal_is_open(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["{}", "[]", "null", '{"v":2}', "{'v':1}", '{"v":1,"frame":0}', "\x00\xff"]
+    "line", ["{}", "[]", "null", '{"v":2}', "{'v':2}", '{"v":1,"frame":0}', "\x00\xff"]
 )
 def test_a_damaged_line_names_its_place(tmp_path: Path, line: str) -> None:
     path = write_journal(tmp_path, make_prediction(0))
@@ -109,8 +115,11 @@ def test_a_damaged_line_names_its_place(tmp_path: Path, line: str) -> None:
         ({"time": None}, "time is None"),
         ({"flags": 3}, "flags is 3"),
         ({"state": "loud"}, "state is 'loud'"),
-        ({"anns": [{"category_id": 1}]}, r"anns\[0\] lacks"),
-        ({"anns": {"category_id": 1}}, "anns is"),
+        ({"objects": [{"category_id": 1}]}, r"objects\[0\] lacks"),
+        ({"objects": {"category_id": 1}}, "objects is"),
+        ({"heard": [{"name": "Speech"}]}, r"heard\[0\] lacks"),
+        ({"v": 3}, "version 3, this program reads up to 2"),
+        ({"v": "2"}, "v is '2'"),
         ({"score": 10**400}, "score is 1000"),
     ],
 )
@@ -121,6 +130,19 @@ def test_a_field_of_another_type_is_named(
     path.write_text(json.dumps(json.loads(path.read_text()) | change) + "\n")
     with pytest.raises(DataError, match=rf"frames\.jsonl line 1 is not a journal entry: {says}"):
         list(read_journal(path))
+
+
+def test_lines_of_the_first_version_have_objects_that_nothing_followed(tmp_path: Path) -> None:
+    path = write_journal(tmp_path, make_prediction(0, blob(0)))
+    line = json.loads(path.read_text())
+    [mask] = ({k: v for k, v in each.items() if "score" not in k} for each in line["objects"])
+    del line["objects"], line["heard"], mask["track_id"]
+    path.write_text(json.dumps(line | {"v": 1, "anns": [mask]}) + "\n")
+    [entry] = read_journal(path)
+    [found] = entry.objects
+    assert (found.track_id, found.category_id, found.category_score) == (None, 1, None)
+    assert (found.score, found.track, entry.heard) == (0.875, 1, ())
+    np.testing.assert_array_equal(decode_mask(SIZE_HW, found.mask.counts), blob(0) > 0)
 
 
 def test_what_a_later_version_may_add_to_a_line_is_left_out(tmp_path: Path) -> None:

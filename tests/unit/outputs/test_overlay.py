@@ -54,7 +54,6 @@ def open_sink(
         folder,
         media,
         options or ReadOptions(),
-        num_classes=1,
         on_warning=pytest.fail,
         on_offset=[].append if offsets is None else offsets.append,
     )

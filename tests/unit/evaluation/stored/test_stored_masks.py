@@ -19,7 +19,7 @@ from avscli.evaluation.stored import opening
 from avscli.evaluation.stored.clips import StoredClip
 from avscli.evaluation.stored.pairing import check_pairs, judged_masks, pair_clips
 from avscli.masks import encode_mask
-from avscli.outputs.journal import JournalEntry
+from avscli.outputs.journal import JournalEntry, JournalObject
 from tests.miniatures import write_picture
 from tests.networks_for_tests import TINY_SPEC
 from tests.pngs import write_png
@@ -112,7 +112,8 @@ def write_runs(root: Path) -> Path:
                 score=0.9,
                 audio_dbfs=-20.0,
                 flags=(),
-                masks={1: encode_mask(drawn)} if drawn.any() else {},
+                heard=(),
+                objects=(JournalObject(1, 1, 1.0, 0.9, encode_mask(drawn)),) if drawn.any() else (),
             )
             lines.append(entry.to_line() + "\n")
         (root / clip / "frames.jsonl").write_text("".join(lines))
@@ -179,7 +180,7 @@ def test_two_runs_are_scored_against_each_other(tmp_path):
 def test_runs_without_any_mask_agree(tmp_path):
     runs = write_runs(tmp_path)
     for journal in runs.rglob("frames.jsonl"):
-        emptied = re.sub(r'"anns":\[.*\]', '"anns":[]', journal.read_text())
+        emptied = re.sub(r'"objects":\[.*\]', '"objects":[]', journal.read_text())
         journal.write_text(emptied)
     protocol = AvsProtocol()
     for clip in judged_masks(pair_clips(open_masks(runs, 2), open_masks(runs, 2)), EvalOptions()):
