@@ -174,7 +174,8 @@ def predict_frames(
     """
     size_hw = reader.media.height, reader.media.width
     with closing(predict_steps(reader, runtime)) as steps:
-        yield from finish(steps, size_hw, mask_rule(runtime, options), runtime.network.spec)
+        rule = mask_rule(runtime, options)
+        yield from finish(steps, size_hw, rule, runtime.network.spec, runtime.warn)
 
 
 def predict_steps(reader: ClipReader, runtime: Runtime) -> Generator[StepOutput, None, None]:

@@ -1,6 +1,6 @@
 """Network output to frame predictions: where logits become masks that can be trusted or not.
 
-NetworkOutput ──▶ StepOutput per frame ──▶ time order ──▶ label map at display size
+NetworkOutput ──▶ StepOutput per frame ──▶ time order ──▶ label map at display size ──▶ objects
                                                  │        + confidence on the network's grid
                                                  └──────▶ held frames repeat it
 """
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avscli.config import SILENCE_DBFS
-from avscli.datatypes import FrameConfidence, FramePrediction, HeardSound, SoundingObject
+from avscli.datatypes import FrameConfidence, FramePrediction, HeardSound
 from avscli.masks import (
     MaskRule,
     foreground_probability,
@@ -21,15 +21,23 @@ from avscli.masks import (
     marked_share,
     mask_iou,
     num_components,
-    present_classes,
 )
+from avscli.objects.naming import SourceProbabilities
+from avscli.objects.tracking import ObjectTracker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from avscli.datatypes import AnalysedFrame, Clip, FrameState, NetworkOutput, NetworkSpec
+    from avscli.datatypes import (
+        AnalysedFrame,
+        Clip,
+        FrameState,
+        NetworkOutput,
+        NetworkSpec,
+        SourceLogits,
+    )
     from avscli.masks import BoolMask, LabelMap, Logits, SizeHW
 
 LOW_AGREEMENT = 0.5  # stages that share less than half of their masks tell different stories
@@ -49,15 +57,15 @@ class StepOutput:
         stage_logits: per supervised stage, finest first, [C, h_k, w_k] float32.
         audio_dbfs: level of the frame's sound window.
         selected: shares of queries selected, coarse to fine.
-        heard: [K] float32 probability of each named source to make what is heard; None from
-            networks that name none.
+        sources: what picture and sound say of the named sources; None from networks that name
+            none.
     """
 
     analysed: AnalysedFrame
     stage_logits: tuple[Logits, ...]
     audio_dbfs: float
     selected: tuple[float, ...] = ()
-    heard: NDArray[np.float32] | None = None
+    sources: SourceProbabilities | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,13 +118,21 @@ def split_steps(
     """
     stages = [stage.float().cpu().numpy() for stage in output.stage_logits]
     shares = output.selected.float().cpu().numpy()
-    heard = None if output.sources is None else output.sources.sound.float().sigmoid().cpu().numpy()
+    sources = None if output.sources is None else _probabilities(output.sources)
     for row, clip in enumerate(clips):
         for step, analysed in zip(np.flatnonzero(clip.valid), clip.analysed, strict=True):
             logits = tuple(stage[row, step] for stage in stages)
             selected = tuple(shares[row, step].tolist())
-            sounds = None if heard is None else heard[row, step]
-            yield StepOutput(analysed, logits, float(levels_dbfs[row, step]), selected, sounds)
+            said = None
+            if sources is not None:
+                said = SourceProbabilities(sources.picture[row, step], sources.sound[row, step])
+            yield StepOutput(analysed, logits, float(levels_dbfs[row, step]), selected, said)
+
+
+def _probabilities(sources: SourceLogits) -> SourceProbabilities:
+    """Return those of a whole batch: picture [B, T, K, h, w], sound [B, T, K]."""
+    picture = sources.picture.float().softmax(dim=2)[:, :, 1:]
+    return SourceProbabilities(picture.cpu().numpy(), sources.sound.float().sigmoid().cpu().numpy())
 
 
 def in_time_order(steps: Iterable[StepOutput]) -> Iterator[StepOutput]:
@@ -136,7 +152,11 @@ def in_time_order(steps: Iterable[StepOutput]) -> Iterator[StepOutput]:
 
 
 def finish(
-    steps: Iterable[StepOutput], size_hw: SizeHW, rule: MaskRule, spec: NetworkSpec
+    steps: Iterable[StepOutput],
+    size_hw: SizeHW,
+    rule: MaskRule,
+    spec: NetworkSpec,
+    on_warning: Callable[[str], None] | None = None,
 ) -> Iterator[FramePrediction]:
     """Turn steps in time order into one prediction per source frame.
 
@@ -148,28 +168,33 @@ def finish(
         size_hw: of the masks: the source's display size.
         rule: how logits become masks.
         spec: of the network, which says what objects can be.
+        on_warning: told once when a frame has more objects than a map can number.
 
     Yields:
         The analysed frame's prediction, then the same object map for each frame that holds it.
     """
     previous: _Decided | None = None
+    unknown = max(spec.categories) if spec.source_classes else None
+    tracker = ObjectTracker(unknown=unknown, on_warning=on_warning)
     candidates = (_Candidate.of(step, rule) for step in steps)
     for before, candidate, after in _with_neighbours(candidates):
         seen_nearby = _seen_nearby(candidate, before, after)
         label_map = _label_map(candidate, seen_nearby, rule, size_hw)
         state, confidence, previous = _judged(candidate, seen_nearby, label_map, rule, previous)
-        object_map, objects = _objects(candidate.step, label_map, rule, spec)
+        step = candidate.step
+        probability = foreground_probability(step.stage_logits[0], rule.temperature)
+        seen = tracker.step(candidate.seconds, label_map, probability, step.sources)
         prediction = FramePrediction(
-            stamp=candidate.step.analysed.stamp,
-            object_map=object_map,
-            objects=objects,
-            heard=_heard(candidate.step, spec),
+            stamp=step.analysed.stamp,
+            object_map=seen.object_map,
+            objects=seen.objects,
+            heard=_heard(step, spec),
             state=state,
             interpolated=False,
             confidence=confidence,
         )
         yield prediction
-        for stamp in candidate.step.analysed.held:
+        for stamp in step.analysed.held:
             yield replace(prediction, stamp=stamp, interpolated=True)
 
 
@@ -215,37 +240,10 @@ def _label_map(
     return label_map if seen_nearby is None else keep_touched_regions(label_map, seen_nearby)
 
 
-def _objects(
-    step: StepOutput, label_map: LabelMap, rule: MaskRule, spec: NetworkSpec
-) -> tuple[LabelMap, tuple[SoundingObject, ...]]:
-    """Return the [H, W] object map and the objects of a label map: one per class, its own track."""
-    labels = present_classes(label_map)
-    numbers = np.zeros(256, np.uint8)
-    numbers[labels] = np.arange(1, len(labels) + 1)
-    objects = []
-    for label in labels:
-        category_id = label if spec.task == "semantic" else max(spec.categories)
-        score = _mean_probability(step, label_map == label, rule)
-        objects.append(SoundingObject(category_id, category_id, 1.0, score))
-    return numbers[label_map], tuple(objects)
-
-
-def _mean_probability(step: StepOutput, mask: BoolMask, rule: MaskRule) -> float:
-    """Return the mean probability on the network's grid inside an [H, W] mask."""
-    probability = foreground_probability(step.stage_logits[0], rule.temperature)
-    rows, columns = (
-        (2 * np.arange(cells) + 1) * pixels // (2 * cells)
-        for cells, pixels in zip(probability.shape, mask.shape, strict=True)
-    )
-    inside = mask[np.ix_(rows, columns)]
-    # An object can be smaller than a cell; its probability is then near the largest.
-    return float(probability[inside].mean() if inside.any() else probability.max())
-
-
 def _heard(step: StepOutput, spec: NetworkSpec) -> tuple[HeardSound, ...]:
-    if step.heard is None or step.audio_dbfs < SILENCE_DBFS:
+    if step.sources is None or step.audio_dbfs < SILENCE_DBFS:
         return ()
-    sounds = map(HeardSound, spec.source_classes, step.heard.tolist())
+    sounds = map(HeardSound, spec.source_classes, step.sources.sound.tolist())
     return tuple(sorted(sounds, key=lambda sound: -sound.probability))
 
 

@@ -18,8 +18,10 @@ from avscli.datatypes import (
     HeardSound,
     NetworkOutput,
     NetworkSpec,
+    SourceLogits,
 )
 from avscli.masks import MaskRule, foreground_probability
+from avscli.objects.naming import SourceProbabilities
 from avscli.postprocess import (
     StepOutput,
     finish,
@@ -303,18 +305,18 @@ def test_a_frame_that_never_comes_is_noticed() -> None:
         list(in_time_order([step(box_logits(), at=i) for i in (0, 2, 3)]))
 
 
+def clip_of(first: int, valid: list[bool]) -> Clip:
+    stamps = [FrameStamp(first + i, 0, 0.0) for i in range(sum(valid))]
+    return Clip(
+        frames=np.zeros((2, 3, 4, 4), np.uint8),
+        analysed=tuple(AnalysedFrame(s, s.index) for s in stamps),
+        audio=AudioTrack(np.zeros(0, np.float32), 16_000, 0.0),
+        valid=np.array(valid),
+    )
+
+
 def test_a_batch_is_cut_into_its_valid_steps() -> None:
-    clips = []
-    for first, valid in ((0, [True, True]), (2, [True, False])):
-        stamps = [FrameStamp(first + i, 0, 0.0) for i in range(sum(valid))]
-        clips.append(
-            Clip(
-                frames=np.zeros((2, 3, 4, 4), np.uint8),
-                analysed=tuple(AnalysedFrame(s, s.index) for s in stamps),
-                audio=AudioTrack(np.zeros(0, np.float32), 16_000, 0.0),
-                valid=np.array(valid),
-            )
-        )
+    clips = [clip_of(0, [True, True]), clip_of(2, [True, False])]
     stages = (torch.randn(2, 2, 1, 8, 8, dtype=torch.bfloat16), torch.randn(2, 2, 1, 4, 4))
     levels = np.array([[-10.0, -11.0], [-12.0, -np.inf]])
     steps = list(split_steps(NetworkOutput(stages, torch.zeros(2, 2, 0)), clips, levels))
@@ -380,16 +382,52 @@ def test_classes_of_a_semantic_network_are_objects_and_its_label_map_stays() -> 
     assert (prediction.label_map == 2).all()
 
 
+def saying(*, picture: tuple[float, float], sound: tuple[float, float]) -> SourceProbabilities:
+    """The same probabilities of both classes at every pixel."""
+    planes = np.broadcast_to(np.array(picture, np.float32)[:, None, None], (2, 12, 20))
+    return SourceProbabilities(planes, np.array(sound, np.float32))
+
+
+def test_an_object_keeps_its_class_and_its_track_through_a_pause() -> None:
+    dog = saying(picture=(0.05, 0.9), sound=(0.1, 0.9))
+    none = np.full((1, 12, 20), -4.0, np.float32)
+    stages = [box_logits(), none, box_logits(left=5)]
+    steps = [
+        dataclasses.replace(step(stage, at=at, fps=5.0), sources=dog)
+        for at, stage in enumerate(stages)
+    ]
+    first, pause, again = finished(*steps, spec=NAMING)
+    assert pause.objects == ()
+    assert [(each.track_id, each.category_id) for each in first.objects] == [(1, 2)]
+    assert [(each.track_id, each.category_id) for each in again.objects] == [(1, 2)]
+    np.testing.assert_array_equal(again.label_map, 2 * again.mask)
+
+
+def test_sources_of_a_batch_become_probabilities_of_each_step() -> None:
+    logits = torch.zeros(1, 2, 1, 4, 4)
+    picture = torch.tensor([0.0, 1.0, 2.0]).reshape(1, 1, 3, 1, 1).expand(1, 2, 3, 4, 4)
+    sources = SourceLogits(picture, torch.tensor([[[0.0, 2.0], [1.0, -1.0]]]))
+    output = NetworkOutput((logits,), torch.zeros(1, 2, 0), sources)
+    said = [
+        each.sources for each in split_steps(output, [clip_of(0, [True, True])], np.zeros((1, 2)))
+    ]
+    assert said[1] is not None
+    expected = torch.tensor([0.0, 1.0, 2.0]).softmax(0)[1:]
+    np.testing.assert_allclose(said[1].picture[:, 0, 0], expected, rtol=1e-6)
+    np.testing.assert_allclose(said[1].sound, torch.tensor([1.0, -1.0]).sigmoid(), rtol=1e-6)
+
+
 def test_what_no_source_explains_is_unknown() -> None:
-    [prediction] = finished(step(box_logits()), spec=NAMING)
+    said = saying(picture=(0.1, 0.1), sound=(0.5, 0.5))
+    [prediction] = finished(dataclasses.replace(step(box_logits()), sources=said), spec=NAMING)
     assert {NAMING.categories[each.category_id] for each in prediction.objects} == {"unknown"}
 
 
 def test_what_is_heard_is_told_where_nothing_visible_sounds_and_not_in_silence() -> None:
     quiet = np.full((1, 12, 20), -4.0, np.float32)
-    said = np.array([0.25, 0.75], np.float32)
-    heard = dataclasses.replace(step(quiet), heard=said)
-    silent = dataclasses.replace(step(quiet, at=1, dbfs=SILENT), heard=said)
+    said = saying(picture=(0.0, 0.0), sound=(0.25, 0.75))
+    heard = dataclasses.replace(step(quiet), sources=said)
+    silent = dataclasses.replace(step(quiet, at=1, dbfs=SILENT), sources=said)
     predictions = finished(heard, silent, spec=NAMING)
     assert predictions[0].heard == (HeardSound("dog", 0.75), HeardSound("bell", 0.25))
     assert predictions[0].objects == ()

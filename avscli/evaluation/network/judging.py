@@ -43,7 +43,8 @@ def judge(runtime: Runtime, clip: LabelledClip, *, threshold: float | None = Non
     sounds = np.zeros(len(labels), np.bool_)
     steps = in_time_order(split_steps(output, clips, prepared.levels_dbfs))
     for prediction in finish(steps, size_hw, rule, spec):
-        labels[prediction.stamp.index] = prediction.label_map
+        marked = prediction.label_map if spec.task == "semantic" else prediction.mask
+        labels[prediction.stamp.index] = marked
         sounds[prediction.stamp.index] = prediction.state != "silent"
     return JudgedClip(
         clip_id=clip.clip_id,
