@@ -569,6 +569,37 @@ class RecordedSource:
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectSummary:
+    """One object of a run, over all its frames; times are seconds on the source's time line.
+
+    Attributes:
+        track_id: 1…
+        category_id, category: what it is in most of its frames, by their scores.
+        category_score: 0…1, mean over the frames in which it is that.
+        heard: the sound that was the most probable while it sounded; empty when unknown.
+        first_seconds, last_seconds: when it starts and when it is over.
+        sounding_seconds: length of all intervals.
+        intervals: starts and ends of the stretches in which it sounds.
+        mean_score: 0…1, mean mask probability.
+        mean_area: pixels.
+        flags: of any of its frames.
+    """
+
+    track_id: int
+    category_id: int
+    category: str
+    category_score: float
+    heard: str
+    first_seconds: float
+    last_seconds: float
+    sounding_seconds: float
+    intervals: tuple[tuple[float, float], ...]
+    mean_score: float
+    mean_area: float
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SegmentationReport:
     """The end of one ``avs segment`` run: exactly what run.json holds and ``--json`` prints.
 
@@ -578,6 +609,7 @@ class SegmentationReport:
             asked for and could not be made.
         overlay_offset_seconds: what to add to a time in the overlay to get the source's; None
             without an overlay.
+        objects: what sounds, and when.
     """
 
     schema_version: int
@@ -599,6 +631,16 @@ class SegmentationReport:
     files: tuple[str, ...]
     failed_outputs: Mapping[str, str] = field(default_factory=dict)  # runs of 0.1.0 knew none
     overlay_offset_seconds: float | None = None
+    objects: tuple[ObjectSummary, ...] = ()  # runs of version 1 followed none
+
+    @property
+    def sounding(self) -> str:
+        """What sounds for how long, the longest first, for people: ``dog 7.4 s, person 2.1 s``."""
+        seconds: dict[str, float] = {}
+        for each in self.objects:
+            seconds[each.category] = seconds.get(each.category, 0.0) + each.sounding_seconds
+        longest = sorted(seconds.items(), key=lambda item: -item[1])
+        return ", ".join(f"{' '.join(name.split())} {total:.1f} s" for name, total in longest)
 
     @property
     def exit_code(self) -> ExitCode:

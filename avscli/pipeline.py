@@ -25,11 +25,14 @@ from avscli.media.prefetch import prefetch
 from avscli.media.reader import read_clips
 from avscli.outputs.coco import COCO_NAME, Provenance, write_coco
 from avscli.outputs.confidence import CONFIDENCE_NAME, ConfidenceSink
+from avscli.outputs.events_vtt import EVENTS_NAME, write_events
 from avscli.outputs.extra import ExtraSink, extra_output
-from avscli.outputs.journal import JournalSink
+from avscli.outputs.journal import JOURNAL_NAME, JournalSink, read_journal
+from avscli.outputs.objects_csv import OBJECTS_NAME, write_objects
 from avscli.outputs.overlay import OVERLAY_NAME, OverlaySink
 from avscli.outputs.run_folder import RunFolder
 from avscli.outputs.run_record import RUN_RECORD_NAME, write_run_record
+from avscli.outputs.tracks import summed_objects
 from avscli.postprocess import finish, in_time_order, split_steps
 from avscli.preprocess import prepare
 from avscli.report_builder import ReportBuilder
@@ -38,7 +41,14 @@ from avscli.shipped import find_checkpoint, sha256_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
-    from avscli.datatypes import Clip, FramePrediction, MediaInfo, Progress, SegmentationReport
+    from avscli.datatypes import (
+        Clip,
+        FramePrediction,
+        MediaInfo,
+        ObjectSummary,
+        Progress,
+        SegmentationReport,
+    )
     from avscli.media.reader import ClipReader
     from avscli.outputs.sink import FrameSink
     from avscli.postprocess import StepOutput
@@ -124,6 +134,8 @@ def segment_file(
                 on_progress(run.progress())
             run.mark("frames")
         run.mark("closing")
+        objects = _write_objects(folder, run)
+        run.mark("objects")
         if "coco" in options.write:
             with extra_output(folder / COCO_NAME, partial(run.fail_output, "coco")):
                 write_coco(folder, run.media, runtime.network.spec, _provenance(run))
@@ -131,6 +143,7 @@ def segment_file(
         report = run.report(
             output_root / source.name,
             files=tuple(sorted({path.name for path in folder.iterdir()} | {RUN_RECORD_NAME})),
+            objects=objects,
             device=runtime.facts(),
             device_warnings=tuple(runtime.warnings),
             is_truncated=reader.truncated,
@@ -242,6 +255,15 @@ def _sinks(folder: Path, reader: ClipReader, run: ReportBuilder) -> Iterator[Fra
             on_offset=run.note_overlay_offset,
         )
         yield extra("overlay", overlay, OVERLAY_NAME)
+
+
+def _write_objects(folder: Path, run: ReportBuilder) -> tuple[ObjectSummary, ...]:
+    objects = summed_objects(read_journal(folder / JOURNAL_NAME), run.checkpoint.spec.categories)
+    with extra_output(folder / OBJECTS_NAME, partial(run.fail_output, "objects")):
+        write_objects(folder / OBJECTS_NAME, objects)
+    with extra_output(folder / EVENTS_NAME, partial(run.fail_output, "events")):
+        write_events(folder / EVENTS_NAME, objects)
+    return objects
 
 
 def _provenance(run: ReportBuilder) -> Provenance:

@@ -45,6 +45,7 @@ FLICKER_IOU = 0.5
 FLICKER_SECONDS = 0.25  # beyond a quarter of a second things may well have moved that far
 FLASH_SECONDS = 0.07  # what is heard, 0.975 s of sound, hardly changes between two such frames
 NOTABLE_SHARE = 0.001  # of the frame; smaller masks jump about without anybody seeing it
+HEARD_FLOOR = 0.05  # what is less likely heard would only fill the journal
 PROBABILITY_FLOOR = 1e-7  # keeps 0 · log 0 out of the entropy; the least float32 can take off 1
 
 
@@ -244,7 +245,8 @@ def _heard(step: StepOutput, spec: NetworkSpec) -> tuple[HeardSound, ...]:
     if step.sources is None or step.audio_dbfs < SILENCE_DBFS:
         return ()
     sounds = map(HeardSound, spec.source_classes, step.sources.sound.tolist())
-    return tuple(sorted(sounds, key=lambda sound: -sound.probability))
+    likely = (sound for sound in sounds if sound.probability >= HEARD_FLOOR)
+    return tuple(sorted(likely, key=lambda sound: -sound.probability))
 
 
 def _judged(

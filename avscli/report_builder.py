@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from avscli.config import SegmentOptions
-    from avscli.datatypes import CheckpointInfo, FramePrediction, MediaInfo
+    from avscli.datatypes import CheckpointInfo, FramePrediction, MediaInfo, ObjectSummary
 
 
 def shaping_sha256(options: SegmentOptions) -> str:
@@ -125,6 +125,7 @@ class ReportBuilder:
         output: Path,
         *,
         files: tuple[str, ...],
+        objects: tuple[ObjectSummary, ...],
         device: Mapping[str, Any],
         device_warnings: tuple[str, ...],
         is_truncated: bool,
@@ -134,6 +135,7 @@ class ReportBuilder:
         Args:
             output: where the run's folder will be.
             files: names of what is in it.
+            objects: what sounds, and when.
             device: facts about where the network ran.
             device_warnings: what was told about the device.
             is_truncated: the source ended well before its declared length.
@@ -160,4 +162,5 @@ class ReportBuilder:
             files=files,
             failed_outputs=self.failed_outputs,
             overlay_offset_seconds=self.overlay_offset_seconds,
+            objects=objects,
         )

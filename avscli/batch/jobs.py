@@ -80,6 +80,7 @@ class JobResult:
         warnings: what the run of this file warned of.
         failed_outputs: why there is none, by the name of each output that could not be made. They
             would fail again, so such a result counts as up to date.
+        sounding: what sounds for how long.
     """
 
     status: Status
@@ -96,6 +97,7 @@ class JobResult:
     can_pass: bool = False
     warnings: tuple[str, ...] = field(default=())
     failed_outputs: Mapping[str, str] = field(default_factory=dict)
+    sounding: str = ""
 
     @property
     def is_finished(self) -> bool:
@@ -249,6 +251,7 @@ def success(
         source_sha256=report.source.sha256,
         warnings=report.warnings,
         failed_outputs=report.failed_outputs,
+        sounding=report.sounding,
     )
 
 

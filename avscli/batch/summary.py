@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 COMBINED_NAME = "combined.coco.json"
 COLUMNS = (
     *("file", "status", "frames", "media_seconds", "wall_seconds", "times_real_time"),
-    *("mean_score", "sounding_share", "bytes", "attempts", "note", "source"),
+    *("mean_score", "sounding_share", "sounding", "bytes", "attempts", "note", "source"),
 )
 
 
@@ -83,6 +83,7 @@ def _row(record: Record) -> list[object]:
         "" if result.speed is None else round(result.speed, 2),
         "" if result.mean_score is None else result.mean_score,
         "" if result.sounding_share is None else result.sounding_share,
+        write_name(result.sounding),
         result.num_bytes,
         record.attempt,
         write_name(result.note),

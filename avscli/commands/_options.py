@@ -155,7 +155,7 @@ WriteOption = Annotated[
     typer.Option(
         parser=parse_artifacts,
         metavar="LIST",
-        help="What to write beside frames.jsonl and run.json: coco, overlay, csv.",
+        help="What to write beside the journal, objects and run.json: coco, overlay, csv.",
     ),
 ]
 

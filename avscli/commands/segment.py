@@ -25,9 +25,9 @@ def segment(
 ) -> None:
     """Mark what makes the sound in a video, frame by frame.
 
-    Writes OUTPUT/<name.ext>/ with frames.jsonl, masks.coco.json, overlay.mp4, confidence.csv
-    and run.json. Exits with 0 when all is done, with 11 when one of them beside the masks
-    could not be made.
+    Writes OUTPUT/<name.ext>/ with frames.jsonl, masks.coco.json, overlay.mp4, confidence.csv,
+    objects.csv, events.vtt and run.json. Exits with 0 when all is done, with 11 when one of
+    them beside the masks could not be made.
     """
     from avscli.media.containers import require_regular_file
 

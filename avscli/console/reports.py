@@ -23,6 +23,8 @@ def show_report(report: SegmentationReport, *, as_json: bool, quiet: bool) -> No
             f"something sounds in {report.sounding_share:.0%}, "
             f"mean score {report.mean_score:.2f}"
         )
+        if report.sounding:
+            note(report.sounding)
     if as_json:
         result_json(asdict(report))
     else:

@@ -18,7 +18,10 @@ from pycocotools import mask as coco_mask
 
 from tests.conftest import Outcome
 
-ALL_FILES = ["confidence.csv", "frames.jsonl", "masks.coco.json", "overlay.mp4", "run.json"]
+ALL_FILES = [
+    *("confidence.csv", "events.vtt", "frames.jsonl", "masks.coco.json", "objects.csv"),
+    *("overlay.mp4", "run.json"),
+]
 _TICK_SLACK = Fraction(6, 10_000)  # containers with a millisecond clock round times
 
 

@@ -188,19 +188,20 @@ def test_a_least_area_drops_small_regions(segment: Segment, clip: Path) -> None:
 @pytest.mark.parametrize(
     ("write", "files"),
     [
-        ("coco", ["frames.jsonl", "masks.coco.json", "run.json"]),
-        ("csv", ["confidence.csv", "frames.jsonl", "run.json"]),
-        ("overlay", ["frames.jsonl", "overlay.mp4", "run.json"]),
-        ("csv, coco", ["confidence.csv", "frames.jsonl", "masks.coco.json", "run.json"]),
-        ("", ["frames.jsonl", "run.json"]),
+        ("coco", ["masks.coco.json"]),
+        ("csv", ["confidence.csv"]),
+        ("overlay", ["overlay.mp4"]),
+        ("csv, coco", ["confidence.csv", "masks.coco.json"]),
+        ("", []),
     ],
 )
 def test_only_what_was_asked_for_is_written(
     segment: Segment, clip: Path, write: str, files: list[str]
 ) -> None:
     run = segment(clip, "--write", write)
-    assert sorted(path.name for path in run.folder.iterdir()) == files
-    assert run.record["files"] == files
+    always = ["events.vtt", "frames.jsonl", "objects.csv", "run.json"]
+    assert sorted(path.name for path in run.folder.iterdir()) == sorted([*always, *files])
+    assert run.record["files"] == sorted([*always, *files])
 
 
 # --- confidence.csv and run.json ------------------------------------------------------------
@@ -265,6 +266,7 @@ def test_the_record_says_what_was_done_to_what_and_how(run: Run, clip: Path, wei
         "files",
         "failed_outputs",
         "overlay_offset_seconds",
+        "objects",
     }
     assert (record["failed_outputs"], record["overlay_offset_seconds"]) == ({}, 0.0)
     assert record["source"]["path"] == str(clip)

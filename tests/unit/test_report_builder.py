@@ -48,7 +48,12 @@ def test_frames_are_counted_by_kind() -> None:
     builder.count(make_prediction(2, state="silent"))
     builder.count(make_prediction(3, state="nothing_sounds"))
     report = builder.report(
-        Path("out/clip.mp4"), files=("a",), device={}, device_warnings=(), is_truncated=False
+        Path("out/clip.mp4"),
+        files=("a",),
+        objects=(),
+        device={},
+        device_warnings=(),
+        is_truncated=False,
     )
     assert (report.num_frames, report.num_analysed_frames) == (4, 3)
     assert report.sounding_share == 0.5
@@ -58,7 +63,7 @@ def test_frames_are_counted_by_kind() -> None:
 
 def test_a_report_without_frames_divides_by_nothing() -> None:
     report = make_builder().report(
-        Path("out"), files=(), device={}, device_warnings=(), is_truncated=True
+        Path("out"), files=(), objects=(), device={}, device_warnings=(), is_truncated=True
     )
     assert (report.num_frames, report.sounding_share, report.mean_score) == (0, 0.0, 0.0)
     assert report.status == "truncated"
@@ -70,7 +75,7 @@ def test_a_warning_is_said_once_and_kept_once() -> None:
     for message in ("first", "second", "first"):
         builder.warn(message)
     report = builder.report(
-        Path("out"), files=(), device={}, device_warnings=(), is_truncated=False
+        Path("out"), files=(), objects=(), device={}, device_warnings=(), is_truncated=False
     )
     assert said == ["first", "second"]
     assert report.warnings == ("first", "second")
@@ -83,7 +88,7 @@ def test_phases_share_out_the_time_that_passed(monkeypatch: pytest.MonkeyPatch) 
     builder.mark("frames")
     builder.mark("closing")
     report = builder.report(
-        Path("out"), files=(), device={}, device_warnings=(), is_truncated=False
+        Path("out"), files=(), objects=(), device={}, device_warnings=(), is_truncated=False
     )
     assert report.timings_seconds == {"frames": 3.0, "closing": 1.5, "total": 6.0}
 
@@ -142,7 +147,7 @@ def replace_source(builder: ReportBuilder) -> ReportBuilder:
 
 def test_the_source_is_described_in_plain_json_values() -> None:
     report = make_builder().report(
-        Path("out"), files=(), device={}, device_warnings=(), is_truncated=False
+        Path("out"), files=(), objects=(), device={}, device_warnings=(), is_truncated=False
     )
     assert report.source.frame_rate == "30000/1001"
     assert report.source.sample_aspect_ratio == "1"
