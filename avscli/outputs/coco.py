@@ -9,7 +9,7 @@ compressed text, sizes are those of the display frame. Every analysed frame is a
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from avscli.outputs.disk import LineFile
@@ -91,6 +91,7 @@ class Ids:
     video: int = VIDEO_ID
     image: int = 0
     annotation: int = 0
+    track: int = 0
 
 
 def images_of(
@@ -111,15 +112,20 @@ def images_of(
 
 def annotations_of(frames: Iterable[JournalEntry], ids: Ids) -> Iterator[dict[str, object]]:
     """Yield the annotations of the same images in the same order, counting `ids` on."""
+    earlier = ids.track
     for entry in _analysed(frames):
         ids.image += 1
         for each in entry.objects:
             ids.annotation += 1
+            numbered = each
+            if each.track_id is not None:
+                numbered = replace(each, track_id=earlier + each.track_id)
+                ids.track = max(ids.track, earlier + each.track_id)
             yield {
                 "id": ids.annotation,
                 "image_id": ids.image,
                 "video_id": ids.video,
-                **object_json(each),
+                **object_json(numbered),
                 "iscrowd": 0,
                 "attributes": {"flags": " ".join(entry.flags)},
             }

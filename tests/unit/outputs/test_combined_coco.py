@@ -4,13 +4,17 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
 from avscli.errors import DataError
+from avscli.masks import encode_mask
 from avscli.outputs.combined_coco import Part, write_combined_coco
+from avscli.outputs.journal import JournalEntry, JournalObject
 from tests.run_folders import recorded_source, spec_of, write_record
 
+MASK = np.ones((4, 6), np.bool_)
 RLE = {"size": [4, 6], "counts": "82<0"}
 
 
@@ -76,3 +80,16 @@ def test_a_damaged_run_is_named(tmp_path: Path) -> None:
     (part.folder / "run.json").write_text("{}")
     with pytest.raises(DataError, match=r"a\.mp4/run\.json"):
         write_combined_coco(tmp_path / "c.json", lambda: [part])
+
+
+def test_tracks_of_several_runs_do_not_share_a_number(tmp_path: Path) -> None:
+    parts = []
+    for name in ("a.mp4", "b.mp4"):
+        part = make_run(tmp_path / name, [])
+        objects = [JournalObject(track, 1, 0.5, 0.5, encode_mask(MASK)) for track in (1, 3)]
+        entry = JournalEntry(0, 0, 0.0, "sounding", False, 0.5, None, (), (), tuple(objects))
+        (part.folder / "frames.jsonl").write_text(entry.to_line() + "\n")
+        parts.append(part)
+    path = write_combined_coco(tmp_path / "c.json", lambda: parts)
+    found = json.loads(path.read_text())["annotations"]
+    assert [(a["video_id"], a["track_id"]) for a in found] == [(1, 1), (1, 3), (2, 4), (2, 6)]
