@@ -69,7 +69,8 @@ def test_pycocotools_reads_the_masks_at_display_size(
         assert (left, top) == (columns.min(), rows.min())
         assert (width, height) == (np.ptp(columns) + 1, np.ptp(rows) + 1)
         assert np.array_equal(mask, run.mask(entry["frame"]))
-        assert annotation["score"] == entry["score"]
+        [told] = entry["objects"]
+        assert {key: annotation[key] for key in told} == told
 
 
 def test_frames_without_a_mask_are_images_all_the_same(segment: Segment, clip: Path) -> None:
@@ -309,7 +310,8 @@ def test_json_on_stdout_is_the_record_and_nothing_else(segment: Segment, clip: P
 
 def test_stdout_holds_the_folder_and_stderr_how_it_went(run: Run) -> None:
     assert run.outcome.out == f"{run.folder}\n"
-    (line,) = [x for x in run.outcome.err.splitlines() if "× real time" not in x]
+    line, sounding = [x for x in run.outcome.err.splitlines() if "× real time" not in x]
+    assert sounding.startswith("sounding_object ")
     assert line.startswith("15 frames (6 analysed) in ")
     assert "something sounds in 100%" in line
 
