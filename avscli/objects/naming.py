@@ -74,7 +74,7 @@ class NamedRegions:
         labels: [H, W] uint8, 0 for background, n for named[n - 1].
         grid: [gh, gw] uint8, the same on the grid of `avscli.objects.regions`.
         named: one per region.
-        num_left_out: regions beyond the 255 largest, which are not in `labels`.
+        num_left_out: regions beyond 255, whose pixels have the number of another one.
     """
 
     labels: LabelMap

@@ -58,7 +58,7 @@ class Regions:
         labels: [H, W] uint8, 0 for background, else the region's number.
         classes: of the label map, one per region.
         points: where the grid lies.
-        num_left_out: regions beyond the MOST_REGIONS largest, whose pixels are 0 in `labels`.
+        num_left_out: regions beyond MOST_REGIONS, whose pixels have the number of another one.
     """
 
     labels: LabelMap
@@ -68,8 +68,18 @@ class Regions:
 
     @property
     def grid(self) -> NDArray[np.uint8]:
-        """[gh, gw] uint8: the labels at the grid's points."""
-        return self.points.sampled(self.labels)
+        """[gh, gw] uint8: the labels at the grid's points; a region beside them has the nearest."""
+        grid = self.points.sampled(self.labels)
+        counts = np.bincount(grid.ravel(), minlength=int(self.labels.max(initial=0)) + 1)
+        counts[0] = grid.size  # points of the background can all be given away
+        for number in np.flatnonzero(counts == 0):
+            y, x = np.unravel_index(np.argmax(self.labels == number), self.labels.shape)
+            away = np.hypot(self.points.rows[:, None] - y, self.points.columns - x)
+            point = np.argmin(np.where(counts[grid] > 1, away, np.inf))
+            counts[grid.flat[point]] -= 1
+            counts[number] += 1
+            grid.flat[point] = number
+        return grid
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,12 +91,20 @@ class _Components:
     labels: NDArray[np.int32]
     num_points: NDArray[np.int64]  # on the grid, per component, background first
 
+    @property
+    def ranks(self) -> NDArray[np.int64]:
+        """Largest first, before everything the largest: each class keeps one region."""
+        ranks = self.num_points[1:].copy()
+        ranks[ranks.argmax()] += GRID_SIDE**2
+        return ranks
+
 
 def connected_regions(label_map: LabelMap) -> Regions:
     """Find the 8-connected regions of each class.
 
-    A region on which no point of the grid lies is narrower than a 320th of the frame, and is none.
-    Where there are more than MOST_REGIONS, the largest stay.
+    A region on which no point of the grid lies is narrower than a 320th of the frame: its pixels
+    belong to the nearest one of its class. So do those of the smallest where there are more than
+    MOST_REGIONS. A class that is on no point of the grid is one region. No pixel is lost.
 
     Args:
         label_map: [H, W] uint8, 0 for background, else a class.
@@ -94,7 +112,8 @@ def connected_regions(label_map: LabelMap) -> Regions:
     points = GridPoints.of((label_map.shape[0], label_map.shape[1]))
     found = [_components(label_map, label, points) for label in present_classes(label_map)]
     areas = np.concatenate([each.num_points[1:] for each in found] or [np.zeros(0, np.int64)])
-    by_area = np.argsort(-areas, kind="stable")
+    ranks = np.concatenate([each.ranks for each in found] or [areas])
+    by_area = np.argsort(-ranks, kind="stable")
     kept = np.sort(by_area[: min(MOST_REGIONS, np.count_nonzero(areas))])
     numbers = np.zeros(len(areas), np.uint8)
     numbers[kept] = np.arange(1, len(kept) + 1)
@@ -107,7 +126,9 @@ def connected_regions(label_map: LabelMap) -> Regions:
         first = end
     of_components = [each.label for each in found for _ in each.num_points[1:]]
     classes = tuple(of_components[i] for i in kept)
-    return Regions(labels, classes, points, int(np.count_nonzero(areas)) - len(kept))
+    regions = Regions(labels, classes, points, int(np.count_nonzero(areas)) - len(kept))
+    _complete(regions, label_map)
+    return regions
 
 
 def _components(label_map: LabelMap, label: int, points: GridPoints) -> _Components:
@@ -119,7 +140,35 @@ def _components(label_map: LabelMap, label: int, points: GridPoints) -> _Compone
         for chosen, part in zip((points.rows, points.columns), box, strict=True)
     )
     on_grid = labels[rows[:, None], columns]
-    return _Components(label, box, labels, np.bincount(on_grid.ravel(), minlength=num_labels))
+    num_points = np.bincount(on_grid.ravel(), minlength=num_labels)
+    if not num_points[1:].any():
+        labels, num_points = np.minimum(labels, 1), np.array([0, 1])
+    return _Components(label, box, labels, num_points)
+
+
+def _complete(regions: Regions, label_map: LabelMap) -> None:
+    """Give the pixels that have no number yet that of the nearest region of their class."""
+    labels, stride = regions.labels, regions.points.stride
+    if cv2.countNonZero(labels) == cv2.countNonZero(label_map):
+        return
+    rows, columns = np.nonzero((label_map > 0) & (labels == 0))
+    missing = label_map[rows, columns]
+    grid = regions.points.sampled(labels)
+    classes = np.array([0, *regions.classes])[grid]
+    for label in np.unique(missing):
+        y, x = rows[missing == label], columns[missing == label]
+        nearest = _nearest(np.where(classes == label, grid, np.uint8(0)))
+        labels[y, x] = nearest[y // stride, x // stride]
+
+
+def _nearest(grid: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return [gh, gw]: at each point the nearest number that is not 0; some point must have one."""
+    _, places = cv2.distanceTransformWithLabels(
+        (grid == 0).view(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    numbers = np.zeros(places.max() + 1, np.uint8)
+    numbers[places[grid > 0]] = grid[grid > 0]
+    return numbers[places]
 
 
 def enlarged(plane: Logits, size_hw: tuple[int, int], box: tuple[slice, slice]) -> Logits:

@@ -28,7 +28,8 @@ The rules; regions have their names from `avscli.objects.naming`:
    frames so far. The category that a frame shows is the one that was said of this frame.
 
 One pass, no chance: the same input gives the same numbers. At most MOST_TRACKS are remembered,
-those seen last. Frames show at most 255 objects, the largest; a warning says so once.
+those seen last. Frames show at most 255 objects, and every pixel of the label map belongs to one;
+where there are more regions, the smallest belong to others, and a warning says so once.
 """
 
 from __future__ import annotations
@@ -119,7 +120,9 @@ class ObjectTracker:
         self._forget(seconds)
         named = name_regions(label_map, probability, sources, unknown=self._unknown)
         if named.num_left_out and self._warn:
-            self._warn(f"a frame has more than {MOST_REGIONS} objects; the largest are kept")
+            self._warn(
+                f"a frame has more than {MOST_REGIONS} objects; the smallest are joined to others"
+            )
             self._warn = None
         frame = _Frame(named)
         self._link(frame, seconds)
