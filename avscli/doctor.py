@@ -26,6 +26,7 @@ PACKAGES = {  # as pip knows them, and as Python imports them
     "opencv-python-headless": "cv2",
     "pycocotools": "pycocotools.mask",
     "safetensors": "safetensors.torch",
+    "scipy": "scipy.optimize",
     "tqdm": "tqdm",
     "jinja2": "jinja2",
 }
