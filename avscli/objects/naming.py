@@ -22,12 +22,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from avscli.masks import box_around
-from avscli.objects.regions import MOST_REGIONS, Regions, connected_regions, enlarged
+from avscli.objects.regions import (
+    MOST_REGIONS,
+    Regions,
+    connected_regions,
+    divide_region,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from avscli.masks import LabelMap, Logits
+    from avscli.masks import BoolMask, LabelMap, Logits
 
 KNOWN_SHARE = 0.25
 PART_SHARE = 0.1
@@ -103,57 +108,74 @@ def name_regions(
     grid, classes = regions.grid, list(regions.classes)
     if not classes:
         return NamedRegions(regions.labels, grid, (), 0)
+    points = _MarkedPoints.of(grid, len(classes))
     if unknown is not None and sources is not None:
         evidence = sources.evidence
-        num_regions = _split(regions, evidence, _standing(grid, evidence, len(classes)))
+        num_regions = _split(regions, evidence, _standing(points, evidence, grid.size))
         if num_regions > len(classes):
             grid = regions.grid
-        categories, clearness = _best(_mean_evidence(grid, evidence, num_regions), unknown)
+            points = _MarkedPoints.of(grid, num_regions)
+        categories, clearness = _best(points.mean_evidence(evidence), unknown)
     else:
-        num_regions = len(classes)
-        categories, clearness = classes, _class_means(grid, sources, classes)
-    scores = _means(grid, probability, num_regions)
-    named = tuple(map(Region, categories, clearness, scores))
+        categories, clearness = classes, _class_means(points, sources, classes)
+    named = tuple(map(Region, categories, clearness, points.means(probability)))
     return NamedRegions(regions.labels, grid, named, regions.num_left_out)
 
 
-def _cells(grid: NDArray[np.uint8], size_hw: tuple[int, ...]) -> NDArray[np.int64]:
-    """Return [gh, gw]: the number of the cell of an [h, w] map that each point lies in."""
-    rows, columns = (
-        (np.arange(points) * 2 + 1) * cells // (2 * points)
-        for points, cells in zip(grid.shape, size_hw, strict=True)
-    )
-    return np.asarray(rows[:, None] * size_hw[1] + columns, np.int64)
+@dataclass(frozen=True, slots=True, eq=False)
+class _MarkedPoints:
+    """The n points of a grid that lie in regions.
 
+    Attributes:
+        numbers: [n] int64, from zero, the region of each.
+        box: rows and columns around them.
+        in_box: [bh, bw] bool, where they are.
+        grid_hw: size of the grid.
+        num_regions: the largest number plus one.
+    """
 
-def _means(grid: NDArray[np.uint8], plane: Logits, num_regions: int) -> list[float]:
-    """Return the mean of an [h, w] map over each region."""
-    marked = grid > 0
-    values = plane.ravel()[_cells(grid, plane.shape)[marked]]
-    sums = np.bincount(grid[marked], values, num_regions + 1)[1:]
-    counts = np.bincount(grid[marked], minlength=num_regions + 1)[1:]
-    means: list[float] = (sums / np.maximum(counts, 1)).tolist()
-    return means
+    numbers: NDArray[np.int64]
+    box: tuple[slice, slice]
+    in_box: BoolMask
+    grid_hw: tuple[int, ...]
+    num_regions: int
 
+    @classmethod
+    def of(cls, grid: NDArray[np.uint8], num_regions: int) -> _MarkedPoints:
+        box = box_around(grid)
+        in_box = grid[box] > 0
+        numbers = grid[box][in_box].astype(np.int64) - 1
+        return cls(numbers, box, in_box, grid.shape, num_regions)
 
-def _weights(
-    grid: NDArray[np.uint8], size_hw: tuple[int, ...], num_regions: int
-) -> NDArray[np.float64]:
-    """Return [regions, h·w]: how many points of each region lie in each cell of an [h, w] map."""
-    marked = grid > 0
-    num_cells = size_hw[0] * size_hw[1]
-    index = (grid[marked].astype(np.int64) - 1) * num_cells + _cells(grid, size_hw)[marked]
-    weights = np.bincount(index, minlength=num_regions * num_cells).reshape(num_regions, -1)
-    return weights.astype(np.float64)
+    def cells(self, size_hw: tuple[int, ...]) -> NDArray[np.int64]:
+        """Return [n]: the number of the cell of an [h, w] map that each point lies in."""
+        rows, columns = (
+            (np.arange(points)[part] * 2 + 1) * cells // (2 * points)
+            for part, points, cells in zip(self.box, self.grid_hw, size_hw, strict=True)
+        )
+        cells = rows[:, None] * size_hw[1] + columns
+        return np.asarray(cells[self.in_box], np.int64)
 
+    def weights(self, size_hw: tuple[int, ...]) -> NDArray[np.float64]:
+        """Return [regions, h·w]: how many points of each region lie in each cell of a map."""
+        num_cells = size_hw[0] * size_hw[1]
+        index = self.numbers * num_cells + self.cells(size_hw)
+        weights = np.bincount(index, minlength=self.num_regions * num_cells)
+        return weights.reshape(self.num_regions, num_cells).astype(np.float64)
 
-def _mean_evidence(
-    grid: NDArray[np.uint8], evidence: NDArray[np.float32], num_regions: int
-) -> NDArray[np.float64]:
-    """Return [regions, K]."""
-    weights = _weights(grid, evidence.shape[1:], num_regions)
-    sums = weights @ evidence.reshape(len(evidence), -1).T
-    return np.asarray(sums / np.maximum(weights.sum(axis=1, keepdims=True), 1))
+    def means(self, plane: Logits) -> list[float]:
+        """Return the mean of an [h, w] map over each region."""
+        values = plane.ravel()[self.cells(plane.shape)]
+        sums = np.bincount(self.numbers, values, self.num_regions)
+        counts = np.bincount(self.numbers, minlength=self.num_regions)
+        means: list[float] = (sums / np.maximum(counts, 1)).tolist()
+        return means
+
+    def mean_evidence(self, evidence: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return [regions, K]."""
+        weights = self.weights(evidence.shape[1:])
+        sums = weights @ evidence.reshape(len(evidence), -1).T
+        return np.asarray(sums / np.maximum(weights.sum(axis=1, keepdims=True), 1))
 
 
 def _best(means: NDArray[np.float64], unknown: int) -> tuple[list[int], list[float]]:
@@ -166,25 +188,25 @@ def _best(means: NDArray[np.float64], unknown: int) -> tuple[list[int], list[flo
 
 
 def _class_means(
-    grid: NDArray[np.uint8], sources: SourceProbabilities | None, classes: list[int]
+    points: _MarkedPoints, sources: SourceProbabilities | None, classes: list[int]
 ) -> list[float]:
     if sources is None:
         return [1.0] * len(classes)
-    means = _mean_evidence(grid, sources.evidence, len(classes))
+    means = points.mean_evidence(sources.evidence)
     return [float(row[label - 1]) for row, label in zip(means, classes, strict=True)]
 
 
 def _standing(
-    grid: NDArray[np.uint8], evidence: NDArray[np.float32], num_regions: int
+    points: _MarkedPoints, evidence: NDArray[np.float32], grid_size: int
 ) -> list[list[int]]:
     """Return for each region the classes, zero-based, that are large and clear enough in it."""
     num_classes = len(evidence)
-    weights = _weights(grid, evidence.shape[1:], num_regions)
+    weights = points.weights(evidence.shape[1:])
     winners = evidence.argmax(axis=0).ravel()
     largest = evidence.max(axis=0).ravel()
     won = np.stack([np.bincount(winners, row, num_classes) for row in weights])
     sums = np.stack([np.bincount(winners, row * largest, num_classes) for row in weights])
-    least = np.maximum(PART_SHARE * won.sum(axis=1, keepdims=True), PART_OF_FRAME * grid.size)
+    least = np.maximum(PART_SHARE * won.sum(axis=1, keepdims=True), PART_OF_FRAME * grid_size)
     stands = (won >= least) & (sums >= KNOWN_SHARE * won)
     return [np.flatnonzero(row).tolist() for row in stands]
 
@@ -197,13 +219,7 @@ def _split(regions: Regions, evidence: NDArray[np.float32], standing: list[list[
     """
     last = len(standing)
     for number, classes in enumerate(standing, 1):
-        if len(classes) < 2 or last + len(classes) - 1 > MOST_REGIONS:
-            continue
-        inside = regions.labels == number
-        box = box_around(inside.view(np.uint8))
-        planes = [enlarged(evidence[k], regions.labels.shape, box) for k in classes]
-        best = np.argmax(planes, axis=0)
-        for part in range(1, len(classes)):
-            last += 1
-            regions.labels[box][inside[box] & (best == part)] = last
+        if len(classes) >= 2 and last + len(classes) - 1 <= MOST_REGIONS:
+            divide_region(regions.labels, number, [evidence[k] for k in classes], last)
+            last += len(classes) - 1
     return last

@@ -41,9 +41,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from avscli.datatypes import SoundingObject
-from avscli.masks import box_around
 from avscli.objects.naming import NamedRegions, Region, SourceProbabilities, name_regions
-from avscli.objects.regions import MOST_REGIONS, enlarged
+from avscli.objects.regions import MOST_REGIONS, divide_region
 from avscli.objects.spots import Spot
 from avscli.objects.tracks import Track
 
@@ -224,12 +223,9 @@ class _Frame:
         shares = np.bincount(on_grid[on_grid >= 0], minlength=len(tracks)) / main.spot.area
         if shares.min() < LEAST_PART:
             return
-        inside = self._labels == main.number
-        box = box_around(inside.view(np.uint8))
-        near = np.argmin([enlarged(plane, inside.shape, box) for plane in away], axis=0)
+        divide_region(self._labels, main.number, [-plane for plane in away], self._last)
         for i, track in enumerate(tracks[1:], 1):
             self._last += 1
-            self._labels[box][inside[box] & (near == i)] = self._last
             self._grid[on_grid == i] = self._last
             self.parts[track] = [main._replace(number=self._last, spot=Spot.of(on_grid == i))]
         self.parts[owner] = [main._replace(spot=Spot.of(on_grid == 0)), *more]
@@ -244,7 +240,7 @@ class _Frame:
             track.see(region, spot, seconds, step)
             objects.append(SoundingObject(track.track_id, *region))
             numbers[[part.number for part in parts]] = len(objects)
-        object_map = np.asarray(cv2.LUT(self._labels, numbers), np.uint8)
+        object_map = np.asarray(cv2.LUT(self._labels, numbers, dst=self._labels), np.uint8)
         return FrameObjects(object_map, tuple(objects))
 
 

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from avscli.masks import resize_plane
 from avscli.objects.naming import KNOWN_SHARE, SourceProbabilities, name_regions
-from avscli.objects.regions import connected_regions, enlarged
+from avscli.objects.regions import BAND_PIXELS, connected_regions, divide_region, enlarged
 
 UNKNOWN = 3
 SURE = np.full((4, 4), 0.9, np.float32)
@@ -129,3 +129,19 @@ def test_a_box_of_an_enlarged_map_is_the_same_as_enlarging_it_all() -> None:
     box = slice(13, 71), slice(0, 160)
     # OpenCV's warping rounds places to 1/32 of a cell.
     np.testing.assert_allclose(enlarged(plane, (90, 160), box), whole[box], atol=0.04)
+
+
+@pytest.mark.parametrize("num_planes", [2, 4])
+def test_each_pixel_of_a_divided_region_goes_to_the_largest_map(num_planes: int) -> None:
+    noise = np.random.default_rng(num_planes).random((num_planes, 20, 30))
+    planes = [ndimage.gaussian_filter(plane, 2).astype(np.float32) for plane in noise]
+    labels = np.ones((600, 900), np.uint8)
+    labels[:, :100], labels[:50] = 2, 0
+    assert np.count_nonzero(labels) > BAND_PIXELS
+    before = labels.copy()
+    divide_region(labels, 1, planes, 2)
+    largest = np.argmax([resize_plane(plane, (600, 900)) for plane in planes], axis=0)
+    numbers = np.array([1, *range(3, 2 + num_planes)])
+    np.testing.assert_array_equal(labels[before != 1], before[before != 1])
+    of_region = before == 1
+    assert np.mean(labels[of_region] == numbers[largest][of_region]) > 0.99
