@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.followed_scenes import Following, follow_scene
+from benchmarks.followed_scenes import Following, follow_scene
 
 NEW_SEEDS = range(42_000_000, 42_000_030)
 

@@ -1,5 +1,5 @@
-"""Generated scenes, followed: what a network that marks and names well would say of them, and how
-near the objects that come out are to the truth.
+"""Generated scenes, followed: how near the objects that come out are to the truth, and what a
+network that marks and names well would say.
 
 The sources are the truth on a grid of an eighth of a network's input, blurred and with noise, with
 the silent objects of the picture named as well.
@@ -20,14 +20,16 @@ from avscli.objects.naming import SourceProbabilities
 from avscli.objects.tracking import ObjectTracker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
     from avscli.datasets.scenes import ScenePlan
-    from avscli.datatypes import SoundingObject
+    from avscli.datatypes import FramePrediction
+    from avscli.masks import SizeHW
     from avscli.objects.tracking import FrameObjects
 
+CATEGORIES = dict(enumerate(KINDS, 1))
 UNKNOWN = len(KINDS) + 1
 SAME_OBJECT_IOU = 0.5
 LEAST_SHARE = 0.0005  # of a frame, for an object of the truth; the rest is hidden
@@ -40,12 +42,14 @@ class Following:
 
     Attributes:
         matches: of motmetrics, one per scene.
-        num_found: frames of objects that were found.
-        num_right: of those, with the right class.
+        num_shown: frames of objects, all together.
+        num_found: of those, with an object at the same place.
+        num_right: of these, with the right class.
         num_intervals, num_near: intervals of the truth, and those found with both ends near.
     """
 
     matches: list[motmetrics.MOTAccumulator] = field(default_factory=list)
+    num_shown: int = 0
     num_found: int = 0
     num_right: int = 0
     num_intervals: int = 0
@@ -62,29 +66,47 @@ class Following:
         )
         return float(summary.loc["OVERALL", "idf1"])
 
+    @property
+    def scores(self) -> dict[str, float]:
+        """IDF1, and the shares of frames found, of those rightly named, and of intervals near."""
+        return {
+            "idf1": self.idf1,
+            "found": self.num_found / max(self.num_shown, 1),
+            "class_right": self.num_right / max(self.num_found, 1),
+            "intervals_near": self.num_near / max(self.num_intervals, 1),
+        }
+
     def follow(
         self,
-        truth: Iterable[dict[int, NDArray[np.bool_]]],
         plan: ScenePlan,
-        frames: Iterable[FrameObjects],
+        frames: Iterable[FrameObjects | FramePrediction],
+        categories: Mapping[int, str],
     ) -> None:
-        """Count one scene; truth and frames go together, truth masks by the object's index."""
+        """Count one scene.
+
+        Args:
+            plan: the scene.
+            frames: what was found in each of its frames, of the same size.
+            categories: kinds of scene objects by category id.
+        """
         accumulator = motmetrics.MOTAccumulator(auto_id=True)
         spans: dict[int, list[int]] = {}
         found: dict[int, dict[int, int]] = {}
-        for index, (masks, (object_map, objects)) in enumerate(zip(truth, frames, strict=True)):
+        for index, frame in enumerate(frames):
+            masks, objects = truth_of(plan, plan.draw(index)[1], index), frame.objects
             ids = list(masks)
-            ious = np.array(
-                [[_iou(masks[i], object_map == n) for n in range(1, len(objects) + 1)] for i in ids]
-            ).reshape(len(ids), len(objects))
+            shown = [frame.object_map == n for n in range(1, len(objects) + 1)]
+            ious = np.array([[_iou(masks[i], mask) for mask in shown] for i in ids])
+            ious = ious.reshape(len(ids), len(objects))
             distances = np.where(ious >= SAME_OBJECT_IOU, 1 - ious, np.nan)
             accumulator.update(ids, [o.track_id for o in objects], distances)
+            self.num_shown += len(ids)
             for i, row in zip(ids, ious, strict=True):
                 spans.setdefault(i, []).append(index)
                 if len(row) and row.max() >= SAME_OBJECT_IOU:
                     best = objects[int(row.argmax())]
                     self.num_found += 1
-                    self.num_right += _is_called(best, plan.objects[i].kind)
+                    self.num_right += categories.get(best.category_id) == plan.objects[i].kind
                     found.setdefault(i, {})[index] = best.track_id
         self.matches.append(accumulator)
         for i, indices in spans.items():
@@ -99,10 +121,6 @@ class Following:
             self.num_near += len(near) == 1 and all(
                 abs(a - b) <= INTERVAL_FRAMES for a, b in zip(near[0], (first, last), strict=True)
             )
-
-
-def _is_called(thing: SoundingObject, kind: str) -> bool:
-    return thing.category_id == KINDS.index(kind) + 1
 
 
 def _iou(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
@@ -151,22 +169,19 @@ def follow_scene(
     *,
     fps: int = 10,
     seconds: int = 10,
-    size_hw: tuple[int, int] = (240, 320),
+    size_hw: SizeHW = (240, 320),
     named: bool = True,
-) -> ScenePlan:
+) -> None:
     """Follow one scene with the truth's masks, and count it."""
     plan = plan_scene(seed, num_frames=fps * seconds, fps=Fraction(fps), size_hw=size_hw)
+    total.follow(plan, _followed(plan, np.random.default_rng(seed), named=named), CATEGORIES)
+
+
+def _followed(plan: ScenePlan, rng: np.random.Generator, *, named: bool) -> Iterator[FrameObjects]:
     tracker = ObjectTracker(unknown=UNKNOWN if named else None)
-    rng = np.random.default_rng(seed)
-    truth, frames = [], []
     for index in range(plan.num_frames):
         _, owners = plan.draw(index)
-        masks = truth_of(plan, owners, index)
-        mask = np.isin(owners, list(masks))
+        mask = np.isin(owners, list(truth_of(plan, owners, index)))
         sources = sources_of(plan, owners, index, rng) if named else None
-        frames.append(
-            tracker.step(index / fps, mask.view(np.uint8), mask.astype(np.float32), sources)
-        )
-        truth.append(masks)
-    total.follow(truth, plan, frames)
-    return plan
+        seconds = float(index / plan.fps)
+        yield tracker.step(seconds, mask.view(np.uint8), mask.astype(np.float32), sources)
