@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from avscli.config import SegmentOptions
     from avscli.datasets.scenes import ScenePlan
-    from avscli.datatypes import Progress
     from avscli.devices import Runtime
     from avscli.outputs.journal import JournalEntry
+    from avscli.results import Progress
 
 FPS = Fraction(25)
 SIZE_HW = (360, 640)

@@ -41,18 +41,12 @@ from avscli.shipped import find_checkpoint, sha256_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
-    from avscli.datatypes import (
-        Clip,
-        FramePrediction,
-        MediaInfo,
-        ObjectSummary,
-        Progress,
-        SegmentationReport,
-    )
+    from avscli.datatypes import Clip, MediaInfo
     from avscli.media.reader import ClipReader
     from avscli.outputs.sink import FrameSink
     from avscli.postprocess import StepOutput
     from avscli.preprocess import PreparedBatch
+    from avscli.results import FramePrediction, ObjectSummary, Progress, SegmentationReport
 
 BATCHES_AHEAD = 2  # decoded and prepared while the network works
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avscli.config import SILENCE_DBFS
-from avscli.datatypes import FrameConfidence, FramePrediction, HeardSound
 from avscli.masks import (
     MaskRule,
     foreground_probability,
@@ -24,21 +23,16 @@ from avscli.masks import (
 )
 from avscli.objects.naming import SourceProbabilities
 from avscli.objects.tracking import ObjectTracker
+from avscli.results import FrameConfidence, FramePrediction, HeardSound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from avscli.datatypes import (
-        AnalysedFrame,
-        Clip,
-        FrameState,
-        NetworkOutput,
-        NetworkSpec,
-        SourceLogits,
-    )
+    from avscli.datatypes import AnalysedFrame, Clip, NetworkOutput, NetworkSpec, SourceLogits
     from avscli.masks import BoolMask, LabelMap, Logits, SizeHW
+    from avscli.results import FrameState
 
 LOW_AGREEMENT = 0.5  # stages that share less than half of their masks tell different stories
 FLICKER_IOU = 0.5

@@ -11,15 +11,16 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from avscli import __version__
-from avscli.datatypes import Progress, RecordedSource, SegmentationReport
 from avscli.outputs.run_record import SCHEMA_VERSION
+from avscli.results import Progress, RecordedSource, SegmentationReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from avscli.config import SegmentOptions
-    from avscli.datatypes import CheckpointInfo, FramePrediction, MediaInfo, ObjectSummary
+    from avscli.datatypes import CheckpointInfo, MediaInfo
+    from avscli.results import FramePrediction, ObjectSummary
 
 
 def shaping_sha256(options: SegmentOptions) -> str:

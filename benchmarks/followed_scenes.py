@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from avscli.datasets.scenes import ScenePlan
-    from avscli.datatypes import FramePrediction
     from avscli.masks import SizeHW
     from avscli.objects.tracking import FrameObjects
+    from avscli.results import FramePrediction
 
 CATEGORIES = dict(enumerate(KINDS, 1))
 UNKNOWN = len(KINDS) + 1

@@ -44,9 +44,10 @@ from avscli.preprocess import prepare
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from avscli.datatypes import Clip, FramePrediction, MediaInfo
+    from avscli.datatypes import Clip, MediaInfo
     from avscli.devices import Runtime
     from avscli.postprocess import StepOutput
+    from avscli.results import FramePrediction
 
 START, NATIVE = "one frame", "native, all outputs, fp32"
 VARIANTS = {

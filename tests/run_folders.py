@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from avscli.datatypes import CheckpointInfo, NetworkSpec, RecordedSource, SegmentationReport
+from avscli.datatypes import CheckpointInfo, NetworkSpec
 from avscli.outputs.run_record import SCHEMA_VERSION
+from avscli.results import RecordedSource, SegmentationReport
 
 SIZE_HW = (45, 61)
 HOSTILE_NAMES = (

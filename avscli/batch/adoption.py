@@ -17,7 +17,7 @@ from avscli.shipped import sha256_of
 
 if TYPE_CHECKING:
     from avscli.config import SegmentOptions
-    from avscli.datatypes import SegmentationReport
+    from avscli.results import SegmentationReport
 
 
 def existing_result(

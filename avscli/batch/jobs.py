@@ -18,8 +18,8 @@ from avscli.outputs.disk import output_errors
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from avscli.datatypes import Progress, SegmentationReport
     from avscli.devices import Runtime
+    from avscli.results import Progress, SegmentationReport
 
 Status = Literal["done", "truncated", "no_audio", "failed", "crashed", "timed_out"]
 FINISHED: tuple[Status, ...] = ("done", "truncated")

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from avscli.config import SegmentOptions
-    from avscli.datatypes import Progress
     from avscli.devices import Runtime
+    from avscli.results import Progress
 
 SPEAK_EVERY_SECONDS = 0.5
 

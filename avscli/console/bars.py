@@ -21,7 +21,7 @@ from avscli.console import messages
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from avscli import datatypes
+    from avscli import results
 
 PLAIN_LINE_SECONDS = 10.0  # how often progress speaks when stderr is not a terminal
 
@@ -102,12 +102,12 @@ def _plain_lines(title: str, total: int | None, unit: str) -> Count:
 
 
 @contextmanager
-def progress(title: str, *, quiet: bool) -> Iterator[Callable[[datatypes.Progress], None]]:
+def progress(title: str, *, quiet: bool) -> Iterator[Callable[[results.Progress], None]]:
     """Show how far a file has come, with the time left and × real time."""
     started = time.monotonic()
     with counting(title, quiet=quiet, unit="frames") as count:
 
-        def update(state: datatypes.Progress) -> None:
+        def update(state: results.Progress) -> None:
             elapsed = time.monotonic() - started
             speed = f"{state.media_seconds_done / elapsed:.2f}× real time" if elapsed > 0 else ""
             count(state.frames_done, state.frames_total, speed)

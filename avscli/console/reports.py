@@ -9,8 +9,8 @@ from avscli.console.messages import note, result, result_json
 from avscli.errors import ExitCode
 
 if TYPE_CHECKING:
-    from avscli.datatypes import SegmentationReport
     from avscli.demo import DemoReport
+    from avscli.results import SegmentationReport
 
 
 def show_report(report: SegmentationReport, *, as_json: bool, quiet: bool) -> None:

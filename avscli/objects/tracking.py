@@ -40,11 +40,11 @@ import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from avscli.datatypes import SoundingObject
 from avscli.objects.naming import NamedRegions, Region, SourceProbabilities, name_regions
 from avscli.objects.regions import MOST_REGIONS, divide_region
 from avscli.objects.spots import Spot
 from avscli.objects.tracks import Track
+from avscli.results import SoundingObject
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from avscli.datatypes import FramePrediction
+    from avscli.results import FramePrediction
 
 CONFIDENCE_NAME = "confidence.csv"
 COLUMNS = (

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from avscli.datatypes import ObjectSummary
+    from avscli.results import ObjectSummary
 
 EVENTS_NAME = "events.vtt"
 

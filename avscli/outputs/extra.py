@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from avscli.datatypes import FramePrediction
     from avscli.outputs.sink import FrameSink
+    from avscli.results import FramePrediction
 
 
 @contextmanager

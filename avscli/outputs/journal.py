@@ -16,19 +16,19 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Self
 
-from avscli.datatypes import FrameState, HeardSound
 from avscli.errors import DataError
 from avscli.json_values import decoded, parsed
 from avscli.masks import EncodedMask, SizeHW, encode_classes
 from avscli.outputs.disk import LineFile
+from avscli.results import FrameState, HeardSound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
     from types import TracebackType
 
-    from avscli.datatypes import FramePrediction
     from avscli.masks import LabelMap
+    from avscli.results import FramePrediction
 
 JOURNAL_NAME = "frames.jsonl"
 JOURNAL_VERSION = 2

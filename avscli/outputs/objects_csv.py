@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from avscli.datatypes import ObjectSummary
+    from avscli.results import ObjectSummary
 
 OBJECTS_NAME = "objects.csv"
 COLUMNS = (

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from avscli.config import ReadOptions
-    from avscli.datatypes import FramePrediction, MediaInfo
+    from avscli.datatypes import MediaInfo
+    from avscli.results import FramePrediction
 
 OVERLAY_NAME = "overlay.mp4"
 NUM_COLOURS = 256  # with that of nothing; tracks beyond use them again

@@ -7,11 +7,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avscli.datatypes import SegmentationReport
 from avscli.errors import DataError
 from avscli.json_values import decoded, parsed
 from avscli.outputs.journal import JOURNAL_NAME, read_journal
 from avscli.outputs.run_record import RUN_RECORD_NAME, SCHEMA_VERSION
+from avscli.results import SegmentationReport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

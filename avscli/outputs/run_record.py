@@ -11,7 +11,7 @@ from avscli.outputs.disk import write_atomically
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from avscli.datatypes import SegmentationReport
+    from avscli.results import SegmentationReport
 
 RUN_RECORD_NAME = "run.json"
 SCHEMA_VERSION = 2  # 1: frames.jsonl and COCO without objects

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from avscli.datatypes import FramePrediction
+    from avscli.results import FramePrediction
 
 
 class FrameSink(Protocol):

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from avscli.datatypes import ObjectSummary
+from avscli.results import ObjectSummary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -12,9 +12,9 @@ from rich.console import Console
 
 from avscli import console
 from avscli.console import messages
-from avscli.datatypes import Progress
 from avscli.demo import DemoReport
 from avscli.errors import MediaError
+from avscli.results import Progress
 from tests.networks_for_tests import TINY_SPEC
 from tests.run_folders import recorded_source, report_of
 

@@ -23,7 +23,7 @@ ROOT = PACKAGE.parent
 LAYERS = [
     {"errors", "json_values"},
     {"datatypes"},
-    {"config"},
+    {"results", "config"},
     {"media", "audio", "metrics", "masks"},
     {"objects"},
     {"networks", "datasets", "outputs", "preprocess", "postprocess", "shipped"},
@@ -55,6 +55,7 @@ ONLY_IN = {
 TORCH_FREE = (
     "errors",
     "datatypes",
+    "results",
     "config",
     "media",
     "networks.registry",

@@ -13,9 +13,7 @@ from avscli.datatypes import (
     AnalysedFrame,
     AudioTrack,
     Clip,
-    FramePrediction,
     FrameStamp,
-    HeardSound,
     NetworkOutput,
     NetworkSpec,
     SourceLogits,
@@ -29,6 +27,7 @@ from avscli.postprocess import (
     mean_entropy_bits,
     split_steps,
 )
+from avscli.results import FramePrediction, HeardSound
 
 HEIGHT, WIDTH = 48, 80
 BINARY = NetworkSpec(

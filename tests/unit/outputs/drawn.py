@@ -5,16 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from avscli.datatypes import (
-    FrameConfidence,
-    FramePrediction,
-    FrameStamp,
-    FrameState,
-    HeardSound,
-    MediaInfo,
-    Orientation,
-    SoundingObject,
-)
+from avscli.datatypes import FrameStamp, MediaInfo, Orientation
+from avscli.results import FrameConfidence, FramePrediction, FrameState, HeardSound, SoundingObject
 
 SIZE_HW = (45, 61)
 

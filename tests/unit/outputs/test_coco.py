@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from avscli.datatypes import FramePrediction, NetworkSpec
+from avscli.datatypes import NetworkSpec
 from avscli.outputs.coco import Category, Provenance, categories, write_coco
 from avscli.outputs.journal import JournalSink
+from avscli.results import FramePrediction
 from tests.unit.outputs.drawn import SIZE_HW, blob, make_media, make_prediction
 
 PROVENANCE = Provenance(

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from avscli.datatypes import SegmentationReport
 from avscli.errors import ExitCode, OutputError
 from avscli.outputs.confidence import CONFIDENCE_NAME, ConfidenceSink
 from avscli.outputs.disk import (
@@ -19,6 +18,7 @@ from avscli.outputs.disk import (
 )
 from avscli.outputs.journal import JOURNAL_NAME, JournalSink
 from avscli.outputs.run_record import write_run_record
+from avscli.results import SegmentationReport
 from tests.e2e.test_refusals import files_of_at_most
 from tests.unit.outputs.drawn import blob, make_prediction
 

@@ -10,11 +10,11 @@ from typing import Literal, Self
 
 import pytest
 
-from avscli.datatypes import FramePrediction
 from avscli.errors import DataError, ExtraOutputError, MediaError, OutputError
 from avscli.outputs.confidence import CONFIDENCE_NAME, ConfidenceSink
 from avscli.outputs.disk import output_errors
 from avscli.outputs.extra import ExtraSink, extra_output
+from avscli.results import FramePrediction
 from tests.unit.outputs.drawn import make_prediction
 
 When = Literal["enter", "write", "exit", "never"]

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avscli.datatypes import FramePrediction
 from avscli.errors import DataError, OutputError
 from avscli.masks import decode_mask, encode_classes
 from avscli.outputs.disk import FLUSH_EVERY_LINES
@@ -19,6 +18,7 @@ from avscli.outputs.journal import (
     encoded_objects,
     read_journal,
 )
+from avscli.results import FramePrediction
 from tests.unit.outputs.drawn import SIZE_HW, blob, make_prediction
 
 

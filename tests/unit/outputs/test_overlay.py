@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 from avscli.config import ReadOptions
-from avscli.datatypes import FramePrediction, MediaInfo
+from avscli.datatypes import MediaInfo
 from avscli.errors import MediaError, OutputError
 from avscli.masks import palette
 from avscli.media.frames import FrameReader
 from avscli.media.probe import probe
 from avscli.outputs.overlay import MAX_WAITING, OVERLAY_NAME, OverlaySink
 from avscli.outputs.tint import OPACITY, limited_range_yuv
+from avscli.results import FramePrediction
 from tests.builders import make_video
 from tests.unit.outputs.drawn import make_prediction
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avscli.datatypes import HeardSound, ObjectSummary
 from avscli.masks import encode_mask
 from avscli.outputs.events_vtt import write_events
 from avscli.outputs.journal import JournalEntry, JournalObject
 from avscli.outputs.objects_csv import write_objects
 from avscli.outputs.tracks import summed_objects
+from avscli.results import HeardSound, ObjectSummary
 from tests.run_folders import HOSTILE_NAMES
 
 AREA = encode_mask(np.ones((2, 3), np.bool_))
