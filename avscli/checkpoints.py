@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
     from avscli.networks.contract import AVSNetwork
 
-FORMAT_VERSION = 2  # 2: named sources have a hidden layer, and specs the sound around
+# 2: named sources have a hidden layer, and specs the sound around; 3: specs have operating points
+FORMAT_VERSION = 3
 GOLDEN_TOLERANCE = 2e-3  # largest logit difference between machines in float32
 _METADATA_KEY = "avscli"
 _TOLD = ("name", "spec", "trained_on", "scores", "licence", "source")  # by the metadata

@@ -20,6 +20,7 @@ Hashing = Literal["quick", "full"]
 Engine = Literal["local", "ray"]
 Split = Literal["train", "val", "test"]
 Marked = Literal["auto", "white", "black", "labels", "alpha", "crowds"]
+Preference = Literal["recall", "balanced", "precision"]
 MatteKind = Literal["vp9", "prores", "white"]
 EvalProtocol = Literal["avs", "clips", "network", "avsbench", "avss"]
 
@@ -75,9 +76,11 @@ class SegmentOptions:
 
     Attributes:
         read: which frames and sound.
-        threshold: probability at or above which a pixel is marked; None takes the checkpoint's.
+        prefer: which of the checkpoint's pairs of thresholds: ``recall`` misses little,
+            ``precision`` leaves the picture empty for sounds of what cannot be seen.
+        threshold: probability at or above which a pixel is marked; None takes the preferred one.
         region_threshold: probability that some pixel of a region must reach; None takes the
-            checkpoint's.
+            preferred one.
         min_area: connected regions smaller than this share of the frame are dropped.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         precision: arithmetic of the network.
@@ -87,6 +90,7 @@ class SegmentOptions:
     """
 
     read: ReadOptions = ReadOptions()
+    prefer: Preference = "balanced"
     threshold: float | None = None
     region_threshold: float | None = None
     min_area: float = 0.0
@@ -242,7 +246,8 @@ class EvalOptions:
         protocols: in the order in which they are printed; none takes the data's own: ``clips`` of
             real video, else ``avs``.
         protocol_batch: clips per batch of the ``avsbench`` protocol.
-        threshold: probability at or above which a pixel is marked; None takes the weights' own.
+        prefer: which of the weights' pairs of thresholds, as in `SegmentOptions`.
+        threshold: probability at or above which a pixel is marked; None takes the preferred one.
         counterfactual: also score the same samples with other sounds.
         fps, no_audio: of real video, as in `ReadOptions`.
         num_classes: of stored label maps; 2 takes everything above 0 as one.
@@ -252,6 +257,7 @@ class EvalOptions:
 
     protocols: tuple[EvalProtocol, ...] = ()
     protocol_batch: int = 1
+    prefer: Preference = "balanced"
     threshold: float | None = None
     counterfactual: bool = False
     fps: float | None = None

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from avscli.errors import UsageError
 from avscli.json_values import decoded
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ VOID = 255  # in masks and label maps of the truth: a pixel about which nothing 
 LONGEST_CLIP = 1000  # steps; a spec that asks for more is damaged, and would fill the memory
 LONGEST_SIDE = 4096  # pixels of a network's input; likewise
 UNKNOWN_CATEGORY = "unknown"  # of objects that no named source explains
+BALANCED = "balanced"  # the operating point of a spec that is used unless another is asked for
 FURTHEST_SECONDS = 60.0  # from a step, that a network may hear: files are read ahead by this
 
 
@@ -259,6 +261,26 @@ class Clip:
 
 
 @dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """Where probabilities are cut: how readily something is marked.
+
+    Attributes:
+        threshold: probability at or above which a pixel is marked.
+        region_threshold: probability that some pixel of a connected region must reach, or the
+            region is dropped; binary networks only, 0 keeps all.
+    """
+
+    threshold: float
+    region_threshold: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.threshold < 1.0:
+            raise ValueError(f"threshold must lie in (0, 1), got {self.threshold}")
+        if not 0.0 <= self.region_threshold < 1.0:
+            raise ValueError(f"region_threshold must lie in [0, 1), got {self.region_threshold}")
+
+
+@dataclass(frozen=True, slots=True)
 class NetworkSpec:
     """What a network expects and promises; it travels in the checkpoint.
 
@@ -274,11 +296,11 @@ class NetworkSpec:
         class_names: C names, index = channel.
         padding: how steps beyond the end of a source are filled.
         sound_offsets_seconds: moments around each step whose sound the network hears as well.
-        threshold: probability at or above which a pixel is marked.
-        region_threshold: probability that some pixel of a connected region must reach, or the
-            region is dropped; binary networks only, 0 keeps all.
+        threshold, region_threshold: see `OperatingPoint`; these hold unless others are asked for.
         temperature: divides the logits before the sigmoid or softmax.
         architecture: constructor settings of the network (backbone, channels, variant …).
+        operating_points: choices of both thresholds by what is preferred; older checkpoints have
+            none. ``balanced``, where it is among them, is what holds anyway.
     """
 
     network: str
@@ -297,6 +319,7 @@ class NetworkSpec:
     region_threshold: float = 0.0
     sound_offsets_seconds: tuple[float, ...] = ()
     architecture: Mapping[str, JsonScalar] = field(default_factory=dict)
+    operating_points: Mapping[str, OperatingPoint] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 1 <= self.clip_length <= LONGEST_CLIP:
@@ -313,10 +336,11 @@ class NetworkSpec:
             raise ValueError(f"a {self.task} network cannot have {self.num_classes} classes")
         if len(self.class_names) != self.num_classes:
             raise ValueError(f"{self.num_classes} classes need as many names")
-        if not 0.0 < self.threshold < 1.0 or self.temperature <= 0.0:
-            raise ValueError("threshold must lie in (0, 1) and temperature be positive")
-        if not 0.0 <= self.region_threshold < 1.0:
-            raise ValueError(f"region_threshold must lie in [0, 1), got {self.region_threshold}")
+        if self.temperature <= 0.0:
+            raise ValueError(f"temperature must be positive, got {self.temperature}")
+        balanced = OperatingPoint(self.threshold, self.region_threshold)
+        if self.operating_points.get(BALANCED, balanced) != balanced:
+            raise ValueError(f"operating_points.{BALANCED} must equal {balanced}")
         if not all(0.0 < abs(s) <= FURTHEST_SECONDS for s in self.sound_offsets_seconds):
             raise ValueError(
                 f"sound_offsets_seconds must not be 0, nor further than ±{FURTHEST_SECONDS:g}, "
@@ -341,6 +365,22 @@ class NetworkSpec:
         if self.source_classes:
             return dict(enumerate((*self.source_classes, UNKNOWN_CATEGORY), start=1))
         return {1: "sounding_object"}
+
+    def operating_point(self, preferred: str) -> OperatingPoint:
+        """Return both thresholds by what is preferred; ``balanced`` is always there.
+
+        Raises:
+            UsageError: there is no such point.
+        """
+        if preferred == BALANCED:
+            return OperatingPoint(self.threshold, self.region_threshold)
+        if preferred not in self.operating_points:
+            known = ", ".join(sorted({BALANCED, *self.operating_points}))
+            raise UsageError(
+                f"these weights have no operating point for --prefer {preferred}, only: {known}",
+                hint="leave --prefer out, or set --threshold and --region-threshold yourself",
+            )
+        return self.operating_points[preferred]
 
     def to_json(self) -> dict[str, Any]:
         """Return the spec as plain JSON values."""

@@ -20,6 +20,7 @@ from pycocotools import mask as coco_mask
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from avscli.config import Preference
     from avscli.datatypes import NetworkSpec
 
 SizeHW = tuple[int, int]
@@ -71,6 +72,7 @@ class MaskRule:
         cls,
         spec: NetworkSpec,
         *,
+        prefer: Preference = "balanced",
         threshold: float | None = None,
         region_threshold: float | None = None,
         min_area: float = 0.0,
@@ -78,9 +80,13 @@ class MaskRule:
         """Return a checkpoint's rule, with the thresholds (probabilities) that are given instead.
 
         A cutoff is computed once, so that logits are compared without an exponential per pixel.
+
+        Raises:
+            UsageError: the checkpoint has no operating point for what is preferred.
         """
-        pixel = spec.threshold if threshold is None else threshold
-        region = spec.region_threshold if region_threshold is None else region_threshold
+        point = spec.operating_point(prefer)
+        pixel = point.threshold if threshold is None else threshold
+        region = point.region_threshold if region_threshold is None else region_threshold
         return cls(
             logit_cutoff(pixel, spec.temperature),
             logit_cutoff(region, spec.temperature),

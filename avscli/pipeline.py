@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from avscli import __version__
 from avscli.checkpoints import load_network, read_golden
 from avscli.config import DEFAULT_WEIGHTS, SegmentOptions
+from avscli.datatypes import BALANCED
 from avscli.devices import Runtime, choose_device, start
 from avscli.errors import MediaError, UsageError, WeightsError
 from avscli.masks import MaskRule
@@ -56,7 +57,8 @@ def open_runtime(weights: str, options: SegmentOptions, warn: Callable[[str], No
 
     Raises:
         DeviceError: an explicitly named device does not work.
-        UsageError: a threshold for a network that does not use one.
+        UsageError: a threshold for a network that does not use one, or a preference for which the
+            weights have none.
         WeightsError: unknown, damaged or mismatching weights.
     """
     fallbacks: list[str] = []
@@ -67,13 +69,18 @@ def open_runtime(weights: str, options: SegmentOptions, warn: Callable[[str], No
     except WeightsError:
         golden = None  # other people's checkpoints have none; auto precision then stays exact
     network = load_network(weights, device)
-    given = {"--threshold": options.threshold, "--region-threshold": options.region_threshold}
+    given = {
+        "--prefer": None if options.prefer == BALANCED else options.prefer,
+        "--threshold": options.threshold,
+        "--region-threshold": options.region_threshold,
+    }
     for option, value in given.items():
         if value is not None and network.spec.task == "semantic":
             raise UsageError(
                 f"{option} has no meaning for {weights}: it names classes",
                 hint=f"leave {option} out; each pixel takes its most probable class",
             )
+    network.spec.operating_point(options.prefer)  # refused before any file is opened
     runtime = start(
         network,
         device,
@@ -202,6 +209,7 @@ def mask_rule(runtime: Runtime, options: SegmentOptions) -> MaskRule:
     """Return how logits become masks: as the options say, else as the checkpoint does."""
     return MaskRule.of(
         runtime.network.spec,
+        prefer=options.prefer,
         threshold=options.threshold,
         region_threshold=options.region_threshold,
         min_area=options.min_area,

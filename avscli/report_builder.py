@@ -11,6 +11,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from avscli import __version__
+from avscli.datatypes import BALANCED
 from avscli.outputs.run_record import SCHEMA_VERSION
 from avscli.results import Progress, RecordedSource, SegmentationReport
 
@@ -28,6 +29,8 @@ def shaping_sha256(options: SegmentOptions) -> str:
     shaping = asdict(options)
     for elsewhere in ("device", "batch_clips", "overwrite"):
         del shaping[elsewhere]
+    if options.prefer == BALANCED:
+        del shaping["prefer"]  # what was done before there was a choice stays up to date
     return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
 
 

@@ -66,9 +66,9 @@ def save_tiny(path: Path, network: PCMANet | None = None, **options: Any) -> Pat
     return path
 
 
-def save_marking(path: Path, **options: Any) -> Path:
+def save_marking(path: Path, spec: NetworkSpec = TINY_SPEC, **options: Any) -> Path:
     """Save a tiny random checkpoint whose masks are neither empty nor full and return its path."""
-    network = make_network()
+    network = make_network(spec)
     last = network.heads[0][-1]  # an affine map to the finest logits; nothing else reads them
     height, width = TINY_SPEC.frame_size_hw
     picture = torch.from_numpy(drawn_frame(5, (height, width))).permute(2, 0, 1)

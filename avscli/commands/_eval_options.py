@@ -170,6 +170,7 @@ def true_options(
 
 
 def eval_options(
+    prefer: shared.PreferOption = "balanced",
     threshold: shared.ThresholdOption = None,
     fps: shared.FpsOption = "native",  # type: ignore[assignment]
     no_audio: shared.NoAudioOption = "error",
@@ -183,6 +184,7 @@ def eval_options(
     return EvalOptions(
         protocols=() if protocol is None else parse_protocols(protocol),
         protocol_batch=protocol_batch,
+        prefer=prefer,
         threshold=threshold,
         counterfactual=counterfactual,
         fps=fps or None,

@@ -13,6 +13,7 @@ from avscli.config import (
     Artifact,
     DevicePrecision,
     NoAudioPolicy,
+    Preference,
     ReadOptions,
     SegmentOptions,
     Shard,
@@ -135,15 +136,19 @@ FpsOption = Annotated[
         help="Analysed frames per second; the frames between hold the mask.",
     ),
 ]
+PreferOption = Annotated[
+    Preference,
+    typer.Option(help="Miss little (recall), or stay empty for unseen sounds (precision)."),
+]
 ThresholdOption = Annotated[
     float | None,
-    typer.Option(help="Probability that marks a pixel.", show_default="the weights' own"),
+    typer.Option(help="Probability that marks a pixel.", show_default="that of --prefer"),
 ]
 RegionThresholdOption = Annotated[
     float | None,
     typer.Option(
         help="Probability that a region must reach somewhere, or it is dropped.",
-        show_default="the weights' own",
+        show_default="that of --prefer",
     ),
 ]
 MinAreaOption = Annotated[
@@ -168,6 +173,7 @@ def segment_options(
     fps: FpsOption = "native",  # type: ignore[assignment]  # Typer runs the parser over it
     start: TimeOption = None,
     end: TimeOption = None,
+    prefer: PreferOption = "balanced",
     threshold: ThresholdOption = None,
     region_threshold: RegionThresholdOption = None,
     min_area: MinAreaOption = 0.0,
@@ -185,6 +191,7 @@ def segment_options(
             audio_track=audio_track,
             no_audio=no_audio,
         ),
+        prefer=prefer,
         threshold=threshold,
         region_threshold=region_threshold,
         min_area=min_area,

@@ -67,7 +67,12 @@ def evaluate(
         options = replace(options, predicted=of_predicted, true=of_true)
         report = _masks(predicted, true, options, quiet=quiet)
     else:
-        run = SegmentOptions(threshold=options.threshold, device=device, precision=precision)
+        run = SegmentOptions(
+            prefer=options.prefer,
+            threshold=options.threshold,
+            device=device,
+            precision=precision,
+        )
         report = _network(selection, options, weights, run, quiet=quiet)
     _tell(report, output, gates, as_json=as_json)
 
@@ -90,6 +95,8 @@ def _masks(
         )
     if options.counterfactual:
         raise UsageError("--counterfactual needs a network: use --data")
+    if options.prefer != "balanced":
+        raise UsageError("--prefer chooses where a network's answer is cut: use --data")
     with console.counting("eval", quiet=quiet) as on_progress:
         return evaluate_masks(predicted, true, options, on_progress, console.warn)
 

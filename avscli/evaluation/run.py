@@ -138,7 +138,7 @@ def evaluate_network(
         with closing(prefetch(data.samples(), depth=_AHEAD)) as samples:
             for sample in samples:
                 started = time.perf_counter()
-                clip = judge(runtime, sample, threshold=options.threshold)
+                clip = judge(runtime, sample, prefer=options.prefer, threshold=options.threshold)
                 network_seconds += time.perf_counter() - started
                 yield clip
 
@@ -155,7 +155,9 @@ def evaluate_network(
         counterfactual=altered,
         network_seconds=network_seconds,
     )
-    used = replace(options, threshold=options.threshold or spec.threshold)
+    used = replace(
+        options, threshold=options.threshold or spec.operating_point(options.prefer).threshold
+    )
     return sums.report(made, used, began)
 
 
@@ -272,7 +274,7 @@ def _counterfactual(
         nonlocal num_judged
         num_judged += 1
         on_progress(num_judged)
-        return judge(runtime, clip, threshold=options.threshold)
+        return judge(runtime, clip, prefer=options.prefer, threshold=options.threshold)
 
     with closing(prefetch(data.altered(), depth=_AHEAD)) as altered:
         told: Json = score_altered(altered, judged)

@@ -427,6 +427,7 @@ def test_help_names_every_option_with_its_default(
         *("--output", "--weights", "--device", "--precision", "--batch-clips", "--fps", "--start"),
         *(
             "--end",
+            "--prefer",
             "--threshold",
             "--region-threshold",
             "--min-area",

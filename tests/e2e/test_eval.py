@@ -174,7 +174,15 @@ def test_help_names_every_option_with_its_default(avs: Avs, monkeypatch: pytest.
     text = avs("eval", "--help").out
     for option in (
         *("--pred", "--gt", "--data", "--root", "--split", "--pairs", "--limit", "--weights"),
-        *("--device", "--precision", "--threshold", "--protocol", "--protocol-batch", "--classes"),
+        *(
+            "--device",
+            "--precision",
+            "--prefer",
+            "--threshold",
+            "--protocol",
+            "--protocol-batch",
+            "--classes",
+        ),
         *("--pred-first", "--gt-first", "--pred-fps", "--gt-fps", "--pred-marked", "--gt-marked"),
         *("--tolerance", "--counterfactual", "--compare"),
         *("--output", "--min-miou", "--min-f"),

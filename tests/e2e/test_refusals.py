@@ -322,6 +322,7 @@ def test_a_device_that_is_asked_for_and_absent_is_refused(
         (["--end", "0"], "--end"),
         (["--start", "0.8", "--end", "0.8"], "--end"),
         (["--start", "00:01:00"], "range"),
+        (["--prefer", "beauty"], "--prefer"),
         (["--threshold", "0"], "--threshold"),
         (["--threshold", "1"], "--threshold"),
         (["--threshold", "nan"], "--threshold"),

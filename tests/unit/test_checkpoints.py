@@ -11,11 +11,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from avscli import checkpoints, shipped
+from avscli.datatypes import OperatingPoint
 from avscli.errors import (
     CheckpointMismatchError,
     ExitCode,
     OutputError,
     UnknownNetworkError,
+    UsageError,
     WeightsError,
 )
 from tests.networks_for_tests import TINY_SPEC, make_inputs, make_network, save_tiny
@@ -31,6 +33,26 @@ def test_a_saved_network_comes_back_with_its_spec_and_bits(tiny):
     assert loaded.spec == TINY_SPEC
     for name, value in original.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], value), name
+
+
+def test_operating_points_travel_in_the_checkpoint(tmp_path):
+    points = {
+        "recall": OperatingPoint(0.2, 0.0),
+        "balanced": OperatingPoint(TINY_SPEC.threshold, TINY_SPEC.region_threshold),
+        "precision": OperatingPoint(0.8, 0.9),
+    }
+    spec = dataclasses.replace(TINY_SPEC, operating_points=points)
+    loaded = checkpoints.read_info(save_tiny(tmp_path / "x.safetensors", make_network(spec))).spec
+    assert loaded == spec
+    assert {name: loaded.operating_point(name) for name in points} == points
+
+
+def test_without_operating_points_the_thresholds_are_the_only_one():
+    spec = dataclasses.replace(TINY_SPEC, threshold=0.4, region_threshold=0.7)
+    assert spec.operating_point("balanced") == OperatingPoint(0.4, 0.7)
+    with pytest.raises(UsageError, match="--prefer recall, only: balanced") as caught:
+        spec.operating_point("recall")
+    assert "leave --prefer out" in caught.value.hint
 
 
 def test_the_memory_layout_of_a_loaded_network_does_not_show_in_its_logits(tiny):
@@ -118,6 +140,10 @@ def test_a_spec_that_describes_no_network_is_a_mismatch(tmp_path):
         checkpoints.load_network(str(path))
 
 
+def with_points(**points: object) -> dict[str, object]:
+    return {"spec": dataclasses.asdict(TINY_SPEC) | {"operating_points": points}}
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -129,6 +155,13 @@ def test_a_spec_that_describes_no_network_is_a_mismatch(tmp_path):
         ({"spec": dataclasses.asdict(TINY_SPEC) | {"pixel_std": [1, 0, 1]}}, "pixel_std"),
         ({"spec": dataclasses.asdict(TINY_SPEC) | {"frame_size_hw": [64, 10**6]}}, "frame_size"),
         ({"spec": dataclasses.asdict(TINY_SPEC) | {"seconds_per_step": -1.0}}, "seconds_per"),
+        ({"spec": dataclasses.asdict(TINY_SPEC) | {"threshold": 1.0}}, "threshold"),
+        ({"spec": dataclasses.asdict(TINY_SPEC) | {"temperature": 0.0}}, "temperature"),
+        (with_points(recall={"threshold": 0.0, "region_threshold": 0.5}), "threshold must"),
+        (with_points(recall={"threshold": 0.5, "region_threshold": 1.0}), "region_threshold must"),
+        (with_points(recall={"threshold": 0.5}), "operating_points.recall lacks"),
+        (with_points(recall=0.5), "operating_points.recall is 0.5"),
+        (with_points(balanced={"threshold": 0.9, "region_threshold": 0.0}), "must equal"),
     ],
 )
 def test_metadata_of_another_kind_is_a_weights_error_that_names_the_field(tmp_path, change, says):
@@ -220,10 +253,14 @@ def test_a_newer_format_says_upgrade(tmp_path, monkeypatch):
     assert "upgrade" in caught.value.hint
 
 
-def test_an_older_format_still_loads(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoints, "FORMAT_VERSION", 1)
+def test_an_older_format_still_loads(tmp_path):
     path = save_tiny(tmp_path / "tiny.safetensors")
-    monkeypatch.undo()
+    with safe_open(str(path), framework="pt") as file:
+        metadata = json.loads(file.metadata()["avscli"])
+    metadata["format_version"] = 1
+    for later in ("sound_offsets_seconds", "operating_points"):
+        del metadata["spec"][later]
+    save_file(load_file(path), path, {"avscli": json.dumps(metadata)})
     assert checkpoints.load_network(str(path)).spec == TINY_SPEC
 
 

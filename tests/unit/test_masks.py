@@ -1,12 +1,17 @@
 """Masks against torch, numpy, scipy-free flood fill and pycocotools."""
 
+from dataclasses import replace
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
 import torch
 from pycocotools import mask as coco_mask
 
+from avscli.datatypes import OperatingPoint
 from avscli.masks import (
+    MaskRule,
     decode_mask,
     drop_small_regions,
     encode_classes,
@@ -22,6 +27,13 @@ from avscli.masks import (
     present_classes,
     resize_plane,
     run_lengths,
+)
+from tests.networks_for_tests import TINY_SPEC
+
+POINTED = replace(
+    TINY_SPEC,
+    temperature=2.0,
+    operating_points={"recall": OperatingPoint(0.2, 0.0), "precision": OperatingPoint(0.8, 0.9)},
 )
 
 
@@ -43,6 +55,25 @@ def test_resizing_is_torch_bilinear_with_half_pixel_centres(size_hw: tuple[int, 
     plane = smooth_logits(1, 56, 56)[0]
     ours = resize_plane(plane, size_hw)
     np.testing.assert_allclose(ours, torch_upsampled(plane[None], size_hw)[0], atol=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "threshold", "region_threshold"),
+    [
+        ({}, 0.5, 0.0),
+        ({"prefer": "balanced"}, 0.5, 0.0),
+        ({"prefer": "recall"}, 0.2, 0.0),
+        ({"prefer": "precision"}, 0.8, 0.9),
+        ({"prefer": "precision", "threshold": 0.3}, 0.3, 0.9),
+        ({"prefer": "precision", "region_threshold": 0.0}, 0.8, 0.0),
+    ],
+)
+def test_a_threshold_that_is_given_wins_over_the_preferred_one_and_leaves_the_other(
+    options: dict[str, Any], threshold: float, region_threshold: float
+) -> None:
+    rule = MaskRule.of(POINTED, **options)
+    assert rule.cutoff == logit_cutoff(threshold, 2.0)
+    assert rule.region_cutoff == logit_cutoff(region_threshold, 2.0)
 
 
 @pytest.mark.parametrize("threshold", [0.1, 0.5, 0.83])

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from avscli.config import Preference
     from avscli.datasets.labelled import LabelledClip
     from avscli.datatypes import NetworkSpec
     from avscli.devices import Runtime
@@ -24,16 +25,26 @@ if TYPE_CHECKING:
     from avscli.preprocess import PreparedBatch
 
 
-def judge(runtime: Runtime, clip: LabelledClip, *, threshold: float | None = None) -> JudgedClip:
+def judge(
+    runtime: Runtime,
+    clip: LabelledClip,
+    *,
+    prefer: Preference = "balanced",
+    threshold: float | None = None,
+) -> JudgedClip:
     """Run a network on a clip, and finish its masks as `avs segment` does.
 
     Args:
         runtime: a loaded network on its device.
         clip: pictures and sound with the truth.
-        threshold: probability at or above which a pixel is marked; None takes the spec's.
+        prefer: which of the spec's operating points holds.
+        threshold: probability at or above which a pixel is marked; None takes the point's.
+
+    Raises:
+        UsageError: the spec has no such operating point.
     """
     spec, size_hw = runtime.network.spec, clip.size_hw
-    rule = MaskRule.of(spec, threshold=threshold)
+    rule = MaskRule.of(spec, prefer=prefer, threshold=threshold)
     clips = clip.network_clips(spec)
     prepared = prepare(clips, spec)
     output = runtime.forward(prepared.inputs)

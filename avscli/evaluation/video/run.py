@@ -84,7 +84,8 @@ def evaluate_videos(
         _judge(video, runtime, run, sums, on_progress)
     results = {name: protocol.result() for name, protocol in sums.protocols.items()}
     total = time.perf_counter() - began
-    used = replace(options, threshold=options.threshold or runtime.network.spec.threshold)
+    point = runtime.network.spec.operating_point(options.prefer)
+    used = replace(options, threshold=options.threshold or point.threshold)
     return EvaluationReport(
         date_created=report_time(),
         tool=f"avs {__version__}",
@@ -127,7 +128,7 @@ def _segment_options(options: EvalOptions) -> SegmentOptions:
             hint=f"at least {LEAST_FPS:g} frames a second, or 'native'",
         )
     read = ReadOptions(fps=options.fps, no_audio=options.no_audio)
-    return SegmentOptions(read=read, threshold=options.threshold)
+    return SegmentOptions(read=read, prefer=options.prefer, threshold=options.threshold)
 
 
 def _judge(

@@ -1,6 +1,7 @@
 """Fingerprints change with everything that shapes a result, and with nothing else."""
 
 import hashlib
+import json
 import os
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -8,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from avscli.batch.fingerprint import END_BYTES, Fingerprint, source_identity
+from avscli.batch.jobs import options_from_json
 from avscli.config import Hashing, ReadOptions, SegmentOptions
 
 OPTIONS = SegmentOptions()
+DATA = Path(__file__).parents[2] / "data"
 
 
 def identity(path: Path) -> str:
@@ -83,6 +86,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path, hashing: Hashing) -> None:
     "options",
     [
         replace(OPTIONS, threshold=0.4),
+        replace(OPTIONS, prefer="recall"),
         replace(OPTIONS, min_area=0.1),
         replace(OPTIONS, precision="bf16"),
         replace(OPTIONS, write=("coco",)),
@@ -95,6 +99,14 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path, hashing: Hashing) -> None:
 def test_options_that_shape_masks_count(options: SegmentOptions) -> None:
     before = asdict(Fingerprint.of("s", "w", OPTIONS))
     assert Fingerprint.of("s", "w", options).changes_since(before) == ("options",)
+
+
+def test_options_of_runs_before_there_was_a_preference_are_those_of_runs_without_one() -> None:
+    folder = DATA / "version1" / "clip.mp4"
+    noted = json.loads((folder / "masks.coco.json").read_text())["info"]["avs"]["options_sha256"]
+    options = options_from_json(json.loads((folder / "run.json").read_text())["options"])
+    assert options.prefer == "balanced"
+    assert Fingerprint.of("s", "w", options).options == noted
 
 
 @pytest.mark.parametrize(
