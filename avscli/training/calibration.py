@@ -1,8 +1,8 @@
 """Make probabilities mean something, and choose where to cut them: on validation frames only.
 
 A mask where nothing visible sounds is the error that people notice first. So choices first see to
-it that EMPTY_WANTED of such frames stay empty, under 1 % of the frame, and then maximise the mean
-IoU of the others.
+it that so many of such frames stay empty, under 1 % of the frame, as EMPTY_WANTED says, and then
+maximise the mean IoU of the others.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from avscli.datatypes import VOID
+from avscli.datatypes import BALANCED, VOID, OperatingPoint
 from avscli.evaluation.network.judging import prepare_labelled
 from avscli.masks import MaskRule, logit_cutoff, resize_plane
 from avscli.metrics.calibration import Reliability
 from avscli.metrics.overlap import EMPTY_SHARE, Overlap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import nn
@@ -34,7 +34,7 @@ THRESHOLDS = tuple(k / 100 for k in range(20, 81, 5))
 REGION_THRESHOLDS = (0.6, 0.65, 0.7, 0.75, *(k / 40 for k in range(31, 40)), 0.98, 0.99)
 SOUND_SHIFTS = (0.0, 0.7, 1.4, 2.1)
 REGION_LOGITS = (-math.inf, *(k / 2 for k in range(1, 13)))  # before the temperature is known
-EMPTY_WANTED = 0.95
+EMPTY_WANTED: Mapping[str, float] = {"recall": 0.90, BALANCED: 0.95, "precision": 0.99}
 _STEP = 4  # every fourth row and column tells enough
 _MOST_NEWTON_STEPS = 50
 
@@ -57,12 +57,16 @@ class Merit(NamedTuple):
     """How good masks are; the greater, the better, the first of both above the second.
 
     Attributes:
-        kept_empty: share of the frames without target whose masks are empty, at most EMPTY_WANTED.
+        kept_empty: share of the frames without target whose masks are empty.
         mean_iou: over the frames with a target.
     """
 
     kept_empty: float
     mean_iou: float
+
+    def wanting(self, share: float) -> Merit:
+        """Return the same, where more than a share of empty frames is no merit."""
+        return Merit(min(self.kept_empty, share), self.mean_iou)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,22 +75,20 @@ class Calibration:
 
     Attributes:
         temperature: divides the logits.
-        threshold: probability at or above which a pixel is marked.
-        region_threshold: probability that a region must reach somewhere.
+        operating_points: where probabilities are cut, by what is preferred.
         sound_shift: to be added to what the sound says of every source class (a logit).
         error_before, error_after: expected calibration error without and with the temperature.
     """
 
     temperature: float
-    threshold: float
-    region_threshold: float
+    operating_points: Mapping[str, OperatingPoint]
     sound_shift: float
     error_before: float
     error_after: float
 
 
 def calibrate(runtime: Runtime, frames: Iterable[LabelledClip]) -> Calibration:
-    """Choose the shift of the sound side, fit the temperature, choose both thresholds.
+    """Choose the shift of the sound side, fit the temperature, choose the thresholds.
 
     Args:
         runtime: a loaded network; its sound side learns what is usual and is shifted, in place.
@@ -98,9 +100,9 @@ def calibrate(runtime: Runtime, frames: Iterable[LabelledClip]) -> Calibration:
     logits = np.concatenate([e.logits[e.scored] for e in evidence])
     truth = np.concatenate([e.truth[e.scored] for e in evidence])
     temperature = fit_temperature(logits, truth)
-    thresholds = choose_thresholds(evidence, temperature)
+    points = choose_operating_points(evidence, temperature)
     before, after = (_error(logits / t, truth) for t in (1.0, temperature))
-    return Calibration(temperature, *thresholds, shift, before, after)
+    return Calibration(temperature, points, shift, before, after)
 
 
 @torch.inference_mode()
@@ -134,7 +136,8 @@ def _shift_the_sound(
     for shift in SOUND_SHIFTS:
         agreement.sound.names.bias.data = trained + shift
         evidence = [gather(runtime, frame) for frame in frames]
-        best = max(merit(evidence, MaskRule(0.0, region)) for region in REGION_LOGITS)
+        merits = (merit(evidence, MaskRule(0.0, region)) for region in REGION_LOGITS)
+        best = max(each.wanting(EMPTY_WANTED[BALANCED]) for each in merits)
         found.append((best, shift, evidence))
     _, shift, evidence = max(found, key=lambda one: one[0])
     agreement.sound.names.bias.data = trained + shift
@@ -176,19 +179,27 @@ def fit_temperature(logits: NDArray[np.float32], truth: NDArray[np.bool_]) -> fl
     return 1.0 / inverse
 
 
-def choose_thresholds(evidence: Sequence[Evidence], temperature: float) -> tuple[float, float]:
-    """Return the best pair of `THRESHOLDS` and `REGION_THRESHOLDS`, the lower of equals.
+def choose_operating_points(
+    evidence: Sequence[Evidence], temperature: float
+) -> dict[str, OperatingPoint]:
+    """Return, for each share of EMPTY_WANTED, the best pair of THRESHOLDS and REGION_THRESHOLDS.
+
+    Of equals the lower one is taken.
 
     Args:
         evidence: of every validation frame.
         temperature: of the probabilities that are cut.
     """
-
-    def value(pair: tuple[float, float]) -> Merit:
-        return merit(evidence, MaskRule(*(logit_cutoff(t, temperature) for t in pair)))
-
     pairs = [(low, high) for low in THRESHOLDS for high in REGION_THRESHOLDS if high > low]
-    return max([(low, 0.0) for low in THRESHOLDS] + pairs, key=value)
+    merits = {
+        pair: merit(evidence, MaskRule(*(logit_cutoff(t, temperature) for t in pair)))
+        for pair in [(low, 0.0) for low in THRESHOLDS] + pairs
+    }
+
+    def best(wanted: float) -> tuple[float, float]:
+        return max(merits, key=lambda pair: merits[pair].wanting(wanted))
+
+    return {name: OperatingPoint(*best(wanted)) for name, wanted in EMPTY_WANTED.items()}
 
 
 def merit(evidence: Sequence[Evidence], rule: MaskRule) -> Merit:
@@ -207,8 +218,8 @@ def merit(evidence: Sequence[Evidence], rule: MaskRule) -> Merit:
             ious.append(overlap.iou)
         else:
             empty.append(overlap.marked_share < EMPTY_SHARE)
-    kept = min(float(np.mean(empty)), EMPTY_WANTED) if empty else EMPTY_WANTED
-    return Merit(kept, float(np.mean(ious)) if ious else 0.0)
+    kept_empty = float(np.mean(empty)) if empty else 1.0
+    return Merit(kept_empty, float(np.mean(ious)) if ious else 0.0)
 
 
 def _error(logits: NDArray[np.floating], truth: NDArray[np.bool_]) -> float:

@@ -16,6 +16,7 @@ from avscli.datasets.avsmix import AvsMix
 from avscli.datasets.kinds.scenes import SceneFrames
 from avscli.datasets.registry import kind_of
 from avscli.datasets.scenes import TEST_SEEDS
+from avscli.datatypes import BALANCED
 from avscli.devices import start
 from avscli.errors import OutputError
 from avscli.evaluation.network.data import evaluation_set
@@ -120,8 +121,8 @@ def export(trainer: Trainer, data: AvsMix | None, warn: Callable[[str], None]) -
         info["spec"] = dataclasses.replace(
             recipe.spec,
             temperature=found.temperature,
-            threshold=found.threshold,
-            region_threshold=found.region_threshold,
+            **dataclasses.asdict(found.operating_points[BALANCED]),
+            operating_points=found.operating_points,
         )
         info["scores"] = _validation_scores(runtime(), data) | {
             "sound_shift": found.sound_shift,

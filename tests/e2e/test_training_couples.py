@@ -51,8 +51,11 @@ def test_a_run_ends_in_a_calibrated_checkpoint_with_scores_that_can_be_verified_
 
     info = read_info(checkpoint)
     assert info.trained_on == ("avsmix", "generated scenes")
-    assert info.spec.threshold in THRESHOLDS
-    assert info.spec.region_threshold in (0.0, *REGION_THRESHOLDS)
+    points = info.spec.operating_points
+    assert points.keys() == {"recall", "balanced", "precision"}
+    assert {each.threshold for each in points.values()} <= {*THRESHOLDS}
+    assert {each.region_threshold for each in points.values()} <= {0.0, *REGION_THRESHOLDS}
+    assert info.spec.operating_point("balanced") == points["balanced"]
     assert info.spec.temperature != tiny_couple_recipe().spec.temperature
     assert info.scores["sound_shift"] in SOUND_SHIFTS
     assert info.scores["calibration_error_after"] <= info.scores["calibration_error_before"]
