@@ -86,6 +86,7 @@ class SegmentOptions:
         precision: arithmetic of the network.
         batch_clips: clips per forward pass; None chooses by device.
         write: which artifacts to write beside run.json and frames.jsonl.
+        labels: name the objects in the overlay.
         overwrite: replace an existing output folder.
     """
 
@@ -98,6 +99,7 @@ class SegmentOptions:
     precision: DevicePrecision = "auto"
     batch_clips: int | None = None
     write: tuple[Artifact, ...] = ARTIFACTS
+    labels: bool = True
     overwrite: bool = False
 
     def __post_init__(self) -> None:

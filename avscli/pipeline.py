@@ -253,6 +253,7 @@ def _sinks(folder: Path, reader: ClipReader, run: ReportBuilder) -> Iterator[Fra
             folder,
             reader.media,
             run.options.read,
+            categories=run.checkpoint.spec.categories if run.options.labels else None,
             on_warning=run.warn,
             on_offset=run.note_overlay_offset,
         )

@@ -29,8 +29,11 @@ def shaping_sha256(options: SegmentOptions) -> str:
     shaping = asdict(options)
     for elsewhere in ("device", "batch_clips", "overwrite"):
         del shaping[elsewhere]
+    # What was done before there was a choice stays up to date.
+    if options.labels:
+        del shaping["labels"]
     if options.prefer == BALANCED:
-        del shaping["prefer"]  # what was done before there was a choice stays up to date
+        del shaping["prefer"]
     return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
 
 

@@ -183,7 +183,9 @@ class Parts:
 
 def _overlay_sink(folder: Path, media: MediaInfo) -> OverlaySink:
     read = SegmentOptions().read
-    return OverlaySink(folder, media, read, on_warning=_ignore, on_offset=_ignore)
+    return OverlaySink(
+        folder, media, read, categories={1: "person"}, on_warning=_ignore, on_offset=_ignore
+    )
 
 
 def _ignore(_what: object) -> None:

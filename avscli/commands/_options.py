@@ -163,6 +163,9 @@ WriteOption = Annotated[
         help="What to write beside the journal, objects and run.json: coco, overlay, csv.",
     ),
 ]
+LabelsOption = Annotated[
+    bool, typer.Option("--labels/--no-labels", help="Name the objects in the overlay.")
+]
 
 
 def segment_options(
@@ -180,6 +183,7 @@ def segment_options(
     audio_track: AudioTrackOption = 0,
     no_audio: NoAudioOption = "error",
     write: WriteOption = ALL_ARTIFACTS,
+    labels: LabelsOption = True,
     overwrite: OverwriteOption = False,
 ) -> SegmentOptions:
     """Build what ``avs segment`` and ``avs batch`` can be told about each file."""
@@ -199,5 +203,6 @@ def segment_options(
         precision=precision,
         batch_clips=batch_clips,
         write=write,  # type: ignore[arg-type]  # a tuple: Typer has run the parser
+        labels=labels,
         overwrite=overwrite,
     )

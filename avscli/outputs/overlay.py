@@ -1,4 +1,4 @@
-"""overlay.mp4: the source with its masks tinted and outlined, in a thread of its own."""
+"""overlay.mp4: the source with its objects tinted and named, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import numpy as np
 
 from avscli.errors import MediaError
 from avscli.media.video_writer import OverlayWriter
+from avscli.outputs.labels import Labels
 from avscli.outputs.tint import Tint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -37,6 +38,7 @@ class OverlaySink:
         folder: of the run.
         media: the source.
         options: the range that predictions come from.
+        categories: names of what objects can be, by id; None draws no labels.
         on_warning: told about sound that had to be re-encoded or is damaged.
         on_offset: told, once the file is whole, the source seconds at which its time line starts.
     """
@@ -47,6 +49,7 @@ class OverlaySink:
         media: MediaInfo,
         options: ReadOptions,
         *,
+        categories: Mapping[int, str] | None,
         on_warning: Callable[[str], None],
         on_offset: Callable[[float], None],
     ) -> None:
@@ -54,6 +57,8 @@ class OverlaySink:
         self._writer = OverlayWriter(media, folder / OVERLAY_NAME, options, on_warning)
         self._frames = self._writer.frames()
         self._tint = Tint(NUM_COLOURS, media.height)
+        size_hw = media.height, media.width
+        self._labels = None if categories is None else Labels(size_hw, categories, NUM_COLOURS)
         # One worker runs jobs in order; taking the oldest result before adding a job beyond the
         # bound is what bounds the queue, without a put() that could block for ever.
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="avs-overlay")
@@ -117,7 +122,7 @@ class OverlaySink:
             self._on_offset(self._writer.zero_seconds)
 
     def _blend(self, prediction: FramePrediction) -> None:
-        """Run in the thread: decode, tint and encode one frame."""
+        """Run in the thread: decode, tint, label and encode one frame."""
         frame = next(self._frames, None)
         if frame is None or frame.stamp != prediction.stamp:
             raise MediaError(
@@ -126,5 +131,8 @@ class OverlaySink:
             )
         tracks = [1 + (each.track_id - 1) % (NUM_COLOURS - 1) for each in prediction.objects]
         colours = np.array([0, *tracks], np.uint8)
-        self._tint.blend((frame.y, frame.u, frame.v), colours[prediction.object_map])
+        planes = frame.y, frame.u, frame.v
+        self._tint.blend(planes, colours[prediction.object_map])
+        if self._labels is not None:
+            self._labels.draw(planes, prediction, tracks)
         self._writer.write(frame)

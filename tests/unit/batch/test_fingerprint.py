@@ -87,6 +87,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path, hashing: Hashing) -> None:
     [
         replace(OPTIONS, threshold=0.4),
         replace(OPTIONS, prefer="recall"),
+        replace(OPTIONS, labels=False),
         replace(OPTIONS, min_area=0.1),
         replace(OPTIONS, precision="bf16"),
         replace(OPTIONS, write=("coco",)),
@@ -96,16 +97,17 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path, hashing: Hashing) -> None:
     ],
     ids=lambda options: str(options)[:60],
 )
-def test_options_that_shape_masks_count(options: SegmentOptions) -> None:
+def test_options_that_shape_results_count(options: SegmentOptions) -> None:
     before = asdict(Fingerprint.of("s", "w", OPTIONS))
     assert Fingerprint.of("s", "w", options).changes_since(before) == ("options",)
 
 
-def test_options_of_runs_before_there_was_a_preference_are_those_of_runs_without_one() -> None:
+def test_options_of_the_first_version_are_those_of_runs_that_leave_later_ones_alone() -> None:
     folder = DATA / "version1" / "clip.mp4"
     noted = json.loads((folder / "masks.coco.json").read_text())["info"]["avs"]["options_sha256"]
     options = options_from_json(json.loads((folder / "run.json").read_text())["options"])
     assert options.prefer == "balanced"
+    assert options.labels
     assert Fingerprint.of("s", "w", options).options == noted
 
 

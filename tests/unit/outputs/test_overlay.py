@@ -55,6 +55,7 @@ def open_sink(
         folder,
         media,
         options or ReadOptions(),
+        categories=None,
         on_warning=pytest.fail,
         on_offset=[].append if offsets is None else offsets.append,
     )
@@ -90,6 +91,26 @@ def test_every_frame_is_tinted_inside_its_mask_and_nowhere_else(media: MediaInfo
     assert len(written) == 30
     assert np.abs(written - expected)[:, away].mean() < 2
     assert np.abs(source - expected)[:, 18:30, 22:42].mean() > 20
+
+
+def test_labels_are_drawn_where_names_are_given(media: MediaInfo, tmp_path: Path) -> None:
+    bare = write_all(media, predictions(media)).rename(tmp_path / "bare.mp4")
+    sink = OverlaySink(
+        tmp_path,
+        media,
+        ReadOptions(),
+        categories={1: "dog"},
+        on_warning=pytest.fail,
+        on_offset=[].append,
+    )
+    with sink:
+        for frame in predictions(media):
+            sink.write(frame)
+    without, labelled = (chroma(path)[15].astype(int) for path in (bare, tmp_path / OVERLAY_NAME))
+    plate = np.s_[14:23]  # inside the square: above it are 24 rows, too few for 18 and two margins
+    assert np.abs(labelled - without)[plate].mean() > 20
+    assert np.abs(labelled - without)[:12].mean() < 1
+    assert np.abs(labelled - without)[25:].mean() < 1
 
 
 def test_a_range_is_written_as_a_range(media: MediaInfo) -> None:
