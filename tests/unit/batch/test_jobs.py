@@ -55,7 +55,7 @@ def test_only_failures_outside_of_the_file_can_pass(
 
 
 def test_jobs_results_and_options_survive_json(tmp_path: Path) -> None:
-    options = SegmentOptions(ReadOptions(fps=2.5, no_audio="empty"), 0.4, write=("csv",))
+    options = SegmentOptions(ReadOptions(fps=2.5, no_audio="empty"), threshold=0.4, write=("csv",))
     result = JobResult("done", 3, 1.0, 2.0, 0.5, 1.0, 9, ("run.json",), "ab", warnings=("w",))
     result = replace(result, failed_outputs={"overlay": "too wide"})
     for value in (job(tmp_path), result, options):
