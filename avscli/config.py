@@ -11,7 +11,7 @@ from avscli.errors import UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-Artifact = Literal["coco", "overlay", "csv"]
+ArtifactName = Literal["coco", "overlay", "csv"]
 Precision = Literal["fp32", "bf16", "fp16"]
 DevicePrecision = Literal["auto", Precision]
 NoAudioPolicy = Literal["error", "empty"]
@@ -25,7 +25,7 @@ MatteKind = Literal["vp9", "prores", "white"]
 EvalProtocol = Literal["avs", "clips", "network", "avsbench", "avss"]
 
 EVAL_PROTOCOLS: tuple[EvalProtocol, ...] = get_args(EvalProtocol)
-ARTIFACTS: tuple[Artifact, ...] = get_args(Artifact)
+CHOSEN_ARTIFACTS: tuple[ArtifactName, ...] = get_args(ArtifactName)  # others are always made
 DEFAULT_WEIGHTS = "pcmanet-mini"
 SILENCE_DBFS = -60.0
 
@@ -98,7 +98,7 @@ class SegmentOptions:
     device: str = "auto"
     precision: DevicePrecision = "auto"
     batch_clips: int | None = None
-    write: tuple[Artifact, ...] = ARTIFACTS
+    write: tuple[ArtifactName, ...] = CHOSEN_ARTIFACTS
     labels: bool = True
     overwrite: bool = False
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import warnings
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,13 +23,9 @@ from avscli.masks import MaskRule
 from avscli.media.fallback import probed
 from avscli.media.prefetch import prefetch
 from avscli.media.reader import read_clips
-from avscli.outputs.coco import COCO_NAME, Provenance, write_coco
-from avscli.outputs.confidence import CONFIDENCE_NAME, ConfidenceSink
-from avscli.outputs.events_vtt import EVENTS_NAME, write_events
-from avscli.outputs.extra import ExtraSink, extra_output
+from avscli.outputs.artifacts import Making, artifact_sinks, write_artifacts
+from avscli.outputs.coco import Provenance
 from avscli.outputs.journal import JOURNAL_NAME, JournalSink, read_journal
-from avscli.outputs.objects_csv import OBJECTS_NAME, write_objects
-from avscli.outputs.overlay import OVERLAY_NAME, OverlaySink
 from avscli.outputs.run_folder import RunFolder
 from avscli.outputs.run_record import RUN_RECORD_NAME, write_run_record
 from avscli.outputs.tracks import summed_objects
@@ -47,7 +42,7 @@ if TYPE_CHECKING:
     from avscli.outputs.sink import FrameSink
     from avscli.postprocess import StepOutput
     from avscli.preprocess import PreparedBatch
-    from avscli.results import FramePrediction, ObjectSummary, Progress, SegmentationReport
+    from avscli.results import FramePrediction, Progress, SegmentationReport
 
 BATCHES_AHEAD = 2  # decoded and prepared while the network works
 
@@ -125,9 +120,10 @@ def segment_file(
         )
         _warn_of_copy(media, source, run.warn)
         reader = read_clips(media, runtime.network.spec, options.read, run.warn)
+        making = _making(folder, reader, run)
         with ExitStack() as stack:
             predictions = stack.enter_context(closing(predict_frames(reader, runtime, options)))
-            sinks = [stack.enter_context(sink) for sink in _sinks(folder, reader, run)]
+            sinks = [stack.enter_context(sink) for sink in _sinks(making)]
             for prediction in predictions:
                 for sink in sinks:
                     sink.write(prediction)
@@ -135,12 +131,10 @@ def segment_file(
                 on_progress(run.progress())
             run.mark("frames")
         run.mark("closing")
-        objects = _write_objects(folder, run)
+        objects = summed_objects(read_journal(folder / JOURNAL_NAME), making.spec.categories)
         run.mark("objects")
-        if "coco" in options.write:
-            with extra_output(folder / COCO_NAME, partial(run.fail_output, "coco")):
-                write_coco(folder, run.media, runtime.network.spec, _provenance(run))
-            run.mark("coco")
+        write_artifacts(making, objects)
+        run.mark("artifacts")
         report = run.report(
             output_root / source.name,
             files=tuple(sorted({path.name for path in folder.iterdir()} | {RUN_RECORD_NAME})),
@@ -240,33 +234,23 @@ def _batches(reader: ClipReader, runtime: Runtime) -> Iterator[tuple[list[Clip],
         yield batch, prepare(batch, runtime.network.spec)
 
 
-def _sinks(folder: Path, reader: ClipReader, run: ReportBuilder) -> Iterator[FrameSink]:
-    yield JournalSink(folder)
-
-    def extra(name: str, sink: FrameSink, file_name: str) -> FrameSink:
-        return ExtraSink(sink, folder / file_name, partial(run.fail_output, name))
-
-    if "csv" in run.options.write:
-        yield extra("csv", ConfidenceSink(folder), CONFIDENCE_NAME)
-    if "overlay" in run.options.write:
-        overlay = OverlaySink(
-            folder,
-            reader.media,
-            run.options.read,
-            categories=run.checkpoint.spec.categories if run.options.labels else None,
-            on_warning=run.warn,
-            on_offset=run.note_overlay_offset,
-        )
-        yield extra("overlay", overlay, OVERLAY_NAME)
+def _sinks(making: Making) -> Iterator[FrameSink]:
+    yield JournalSink(making.folder)
+    yield from artifact_sinks(making)
 
 
-def _write_objects(folder: Path, run: ReportBuilder) -> tuple[ObjectSummary, ...]:
-    objects = summed_objects(read_journal(folder / JOURNAL_NAME), run.checkpoint.spec.categories)
-    with extra_output(folder / OBJECTS_NAME, partial(run.fail_output, "objects")):
-        write_objects(folder / OBJECTS_NAME, objects)
-    with extra_output(folder / EVENTS_NAME, partial(run.fail_output, "events")):
-        write_events(folder / EVENTS_NAME, objects)
-    return objects
+def _making(folder: Path, reader: ClipReader, run: ReportBuilder) -> Making:
+    return Making(
+        folder,
+        source=run.media,
+        opened=reader.media,
+        spec=run.checkpoint.spec,
+        options=run.options,
+        provenance=_provenance(run),
+        on_warning=run.warn,
+        on_offset=run.note_overlay_offset,
+        on_failure=run.fail_output,
+    )
 
 
 def _provenance(run: ReportBuilder) -> Provenance:

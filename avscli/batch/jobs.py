@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from avscli.config import SegmentOptions
 from avscli.errors import AvscliError, DeviceError, NoAudioError, OutputError
 from avscli.json_values import decoded
+from avscli.outputs.artifacts import wanted
 from avscli.outputs.disk import output_errors
 
 if TYPE_CHECKING:
@@ -210,7 +211,8 @@ def expected_bytes(job: Job, options: SegmentOptions) -> int:
     An overlay is about as large as its source; masks, scores and the journal together are small
     beside it (docs/scaling.md has the measurements).
     """
-    return job.size_bytes if "overlay" in options.write else job.size_bytes // 10
+    shares = (artifact.source_share for artifact in wanted(options).values())
+    return max(job.size_bytes // 10, round(job.size_bytes * max(shares)))
 
 
 class _Reached:

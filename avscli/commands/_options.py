@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from avscli.config import (
-    ARTIFACTS,
-    Artifact,
+    CHOSEN_ARTIFACTS,
+    ArtifactName,
     DevicePrecision,
     NoAudioPolicy,
     Preference,
@@ -55,17 +55,17 @@ def parse_fps(text: str) -> float:
     return rate
 
 
-def parse_artifacts(text: str) -> tuple[Artifact, ...]:
+def parse_artifacts(text: str) -> tuple[ArtifactName, ...]:
     """Read a comma-separated choice of artifacts.
 
     >>> parse_artifacts("coco,csv")
     ('coco', 'csv')
     """
     names = split_list(text)
-    unknown = [name for name in names if name not in ARTIFACTS]
+    unknown = [name for name in names if name not in CHOSEN_ARTIFACTS]
     if unknown:
-        raise typer.BadParameter(f"{unknown[0]!r} is not one of: {', '.join(ARTIFACTS)}")
-    return tuple(artifact for artifact in ARTIFACTS if artifact in names)
+        raise typer.BadParameter(f"{unknown[0]!r} is not one of: {', '.join(CHOSEN_ARTIFACTS)}")
+    return tuple(artifact for artifact in CHOSEN_ARTIFACTS if artifact in names)
 
 
 def split_list(text: str) -> tuple[str, ...]:
@@ -89,7 +89,7 @@ def parse_shard(text: str) -> Shard:
     return Shard(int(index), int(count))
 
 
-ALL_ARTIFACTS = ",".join(ARTIFACTS)
+ALL_ARTIFACTS = ",".join(CHOSEN_ARTIFACTS)
 
 OutputOption = Annotated[
     Path, typer.Option("--output", "-o", help="Folder that receives <name.ext>/ per file.")
@@ -160,7 +160,8 @@ WriteOption = Annotated[
     typer.Option(
         parser=parse_artifacts,
         metavar="LIST",
-        help="What to write beside the journal, objects and run.json: coco, overlay, csv.",
+        help="What to write beside the journal, objects and run.json: "
+        f"{', '.join(CHOSEN_ARTIFACTS)}.",
     ),
 ]
 LabelsOption = Annotated[
