@@ -2,7 +2,9 @@
 
 >>> import avscli
 >>> for frame in avscli.segment("clip.mp4"):  # doctest: +SKIP
-...     print(frame.stamp.pts_seconds, frame.state, frame.confidence.score, frame.mask.sum())
+...     for each in frame.objects:
+...         print(frame.stamp.pts_seconds, each.category, frame.mask_of(each.track_id).sum())
+>>> run = avscli.Run.open("avs_out/clip.mp4")  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -12,13 +14,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from avscli.checkpoints import load_network
+    from avscli.outputs.run import Run
     from avscli.pipeline import segment
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load_network", "segment"]
+__all__ = ["Run", "__version__", "load_network", "segment"]
 
 # Read on demand: importing avscli must not import torch.
-_HOMES = {"load_network": "avscli.checkpoints", "segment": "avscli.pipeline"}
+_HOMES = {
+    "load_network": "avscli.checkpoints",
+    "segment": "avscli.pipeline",
+    "Run": "avscli.outputs.run",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -49,6 +49,15 @@ class EncodedMask:
     area: int
     bbox: tuple[int, int, int, int]
 
+    @property
+    def pixels(self) -> BoolMask:
+        """[H, W] bool: the mask itself.
+
+        Raises:
+            ValueError: the run lengths are malformed or do not add up to H·W.
+        """
+        return decode_mask(self.size_hw, self.counts)
+
 
 @dataclass(frozen=True, slots=True)
 class MaskRule:

@@ -170,6 +170,7 @@ def finish(
     """
     previous: _Decided | None = None
     unknown = max(spec.categories) if spec.source_classes else None
+    names = spec.categories
     tracker = ObjectTracker(unknown=unknown, on_warning=on_warning)
     candidates = (_Candidate.of(step, rule) for step in steps)
     for before, candidate, after in _with_neighbours(candidates):
@@ -182,7 +183,7 @@ def finish(
         prediction = FramePrediction(
             stamp=step.analysed.stamp,
             object_map=seen.object_map,
-            objects=seen.objects,
+            objects=tuple(replace(o, category=names[o.category_id]) for o in seen.objects),
             heard=_heard(step, spec),
             state=state,
             interpolated=False,

@@ -75,12 +75,14 @@ class SoundingObject:
         category_id: of the checkpoint's categories, stable across files.
         category_score: 0…1, how clearly it is this category.
         score: 0…1, mean mask probability in its region.
+        category: its name; empty where only arrays are known (`avscli.objects`).
     """
 
     track_id: int
     category_id: int
     category_score: float
     score: float
+    category: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,6 +118,11 @@ class FramePrediction:
     def mask(self) -> NDArray[np.bool_]:
         """[H, W] bool: everything that sounds, whatever its class."""
         return self.object_map > 0
+
+    def mask_of(self, track_id: int) -> NDArray[np.bool_]:
+        """Return [H, W] bool: one object; nothing where the frame does not show it."""
+        numbers = [n for n, each in enumerate(self.objects, 1) if each.track_id == track_id]
+        return np.isin(self.object_map, numbers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +12,7 @@ from avscli.errors import DataError
 from avscli.json_values import decoded, parsed
 from avscli.outputs.journal import JOURNAL_NAME, read_journal
 from avscli.outputs.run_record import RUN_RECORD_NAME, SCHEMA_VERSION
+from avscli.outputs.tracks import summed_objects
 from avscli.results import SegmentationReport
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from avscli.masks import SizeHW
     from avscli.outputs.journal import JournalEntry
+    from avscli.results import ObjectSummary
 
 _UNFINISHED = (".partial", ".replaced")  # what `outputs.run_folder` calls other folders
 _VERSION = "schema_version"
@@ -38,13 +41,14 @@ class Run:
     frame_rate: Fraction | None
 
     @classmethod
-    def open(cls, folder: Path) -> Run:
+    def open(cls, folder: str | Path) -> Run:
         """Read the record of a run; the journal is read when its frames are asked for.
 
         Raises:
             DataError: the folder is not that of a run, its record is damaged, or a newer version
                 of avs has written it.
         """
+        folder = Path(folder)
         path = folder / RUN_RECORD_NAME
         if not path.is_file() or not (folder / JOURNAL_NAME).is_file():
             raise DataError(
@@ -76,6 +80,41 @@ class Run:
     def categories(self) -> Mapping[int, str]:
         """Names of what masks show, by id from 1 up."""
         return self.record.checkpoint.spec.categories
+
+    @property
+    def objects(self) -> tuple[ObjectSummary, ...]:
+        """What sounds, and when; runs of version 1, which followed nothing, give one a class.
+
+        Raises:
+            DataError: the journal of a run of version 1 is missing or damaged.
+        """
+        if self.record.schema_version > 1:
+            return self.record.objects
+        return summed_objects(self.frames(), self.categories)
+
+    def rows(self) -> Iterator[dict[str, str | int | float]]:
+        """Yield a row per object and frame, in time order: ``pandas.DataFrame(run.rows())``.
+
+        Raises:
+            DataError: the journal is missing or damaged.
+        """
+        for entry in self.frames():
+            for each in entry.objects:
+                x, y, width, height = each.mask.bbox
+                yield {
+                    "frame": entry.frame,
+                    "time": entry.time_seconds,
+                    "interpolated": entry.interpolated,
+                    "track_id": each.track,
+                    "class": self.categories[each.category_id],
+                    "class_score": math.nan if each.category_score is None else each.category_score,
+                    "score": each.score,
+                    "area": each.mask.area,
+                    "x": x,
+                    "y": y,
+                    "width": width,
+                    "height": height,
+                }
 
     def frames(self) -> Iterator[JournalEntry]:
         """Stream the source frames of the range in time order, one in memory at a time.
