@@ -6,16 +6,18 @@ import pickle
 import struct
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from avscli.errors import CheckpointMismatchError, WeightsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from torch import nn
 
@@ -36,11 +38,13 @@ DAMAGE = (
 
 
 def read_state_dict(path: str | Path) -> Mapping[str, Tensor]:
-    """Read a state dict saved by ``torch.save``, without running code that a file may hold.
+    """Read a state dict saved by ``torch.save`` or as safetensors, without running any code.
 
     Raises:
         WeightsError: the file is missing or damaged, or holds anything but named tensors.
     """
+    if Path(path).suffix == ".safetensors":
+        return _read_safetensors(Path(path))
     try:
         with warnings.catch_warnings():
             # PyTorch warns of odd pickle protocols, in words about its own source.
@@ -60,6 +64,14 @@ def read_state_dict(path: str | Path) -> Mapping[str, Tensor]:
             hint="save model.state_dict() and nothing else",
         )
     return loaded
+
+
+def _read_safetensors(path: Path) -> Mapping[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as err:
+        reason = str(err).splitlines()[0]
+        raise WeightsError(f"cannot read {path} as safetensors: {reason}") from err
 
 
 def load_strictly(network: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
