@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Task = Literal["binary", "semantic"]
 ResizeMode = Literal["squash", "keep_aspect"]
 Padding = Literal["repeat_last", "zeros_with_flag"]
+LogMel = Literal["vggish", "efficientat"]
 PixelT = TypeVar("PixelT", bound=np.generic)
 JsonScalar = str | int | float | bool
 
@@ -295,6 +296,7 @@ class NetworkSpec:
         num_classes: C, channels of the logits (1 for ``binary``).
         class_names: C names, index = channel.
         padding: how steps beyond the end of a source are filled.
+        log_mel: which log-mel patches it takes, a name of `avscli.audio.front_end.FRONT_ENDS`.
         sound_offsets_seconds: moments around each step whose sound the network hears as well.
         threshold, region_threshold: see `OperatingPoint`; these hold unless others are asked for.
         temperature: divides the logits before the sigmoid or softmax.
@@ -318,6 +320,7 @@ class NetworkSpec:
     temperature: float = 1.0
     region_threshold: float = 0.0
     sound_offsets_seconds: tuple[float, ...] = ()
+    log_mel: LogMel = "vggish"
     architecture: Mapping[str, JsonScalar] = field(default_factory=dict)
     operating_points: Mapping[str, OperatingPoint] = field(default_factory=dict)
 
@@ -402,8 +405,9 @@ class NetworkInput:
 
     Attributes:
         frames: [B, T, 3, h, w] float32, normalised by the spec's mean and std.
-        log_mel: [B, T, 1 + S, 96, 64] float32 VGGish log-mel patches: of each step's own window,
-            then of those at the spec's S ``sound_offsets_seconds`` from it.
+        log_mel: [B, T, 1 + S, ·, ·] float32 log-mel patches of the spec's kind ([96, 64] VGGish's,
+            [128, 98] EfficientAT's): of each step's own window, then of those at the spec's S
+            ``sound_offsets_seconds`` from it.
         valid: [B, T] bool, False where a step is padding.
     """
 
@@ -440,11 +444,14 @@ class NetworkOutput:
             selected, coarse to fine (stages 4, 3, 2); S may be 0.
         sources: what picture and sound say of the named source classes, each by itself; None
             from networks that name none.
+        heard: [B, T, 527] float32 logits of AudioSet's names, a sigmoid each; None from networks
+            without a tagger.
     """
 
     stage_logits: tuple[Tensor, ...]
     selected: Tensor
     sources: SourceLogits | None = None
+    heard: Tensor | None = None
 
     @property
     def logits(self) -> Tensor:

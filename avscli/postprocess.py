@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from avscli.audio.audioset import audioset_names
 from avscli.config import SILENCE_DBFS
 from avscli.masks import (
     MaskRule,
@@ -39,6 +40,7 @@ FLICKER_IOU = 0.5
 FLICKER_SECONDS = 0.25  # beyond a quarter of a second things may well have moved that far
 FLASH_SECONDS = 0.07  # what is heard, 0.975 s of sound, hardly changes between two such frames
 NOTABLE_SHARE = 0.001  # of the frame; smaller masks jump about without anybody seeing it
+MOST_HEARD = 10  # names a frame; more would only fill the journal
 HEARD_FLOOR = 0.05  # what is less likely heard would only fill the journal
 PROBABILITY_FLOOR = 1e-7  # keeps 0 · log 0 out of the entropy; the least float32 can take off 1
 
@@ -54,6 +56,7 @@ class StepOutput:
         selected: shares of queries selected, coarse to fine.
         sources: what picture and sound say of the named sources; None from networks that name
             none.
+        heard: [527] float32 probabilities of AudioSet's names; None from networks without a tagger.
     """
 
     analysed: AnalysedFrame
@@ -61,6 +64,7 @@ class StepOutput:
     audio_dbfs: float
     selected: tuple[float, ...] = ()
     sources: SourceProbabilities | None = None
+    heard: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,6 +118,7 @@ def split_steps(
     stages = [stage.float().cpu().numpy() for stage in output.stage_logits]
     shares = output.selected.float().cpu().numpy()
     sources = None if output.sources is None else _probabilities(output.sources)
+    heard = None if output.heard is None else output.heard.float().sigmoid().cpu().numpy()
     for row, clip in enumerate(clips):
         for step, analysed in zip(np.flatnonzero(clip.valid), clip.analysed, strict=True):
             logits = tuple(stage[row, step] for stage in stages)
@@ -121,7 +126,14 @@ def split_steps(
             said = None
             if sources is not None:
                 said = SourceProbabilities(sources.picture[row, step], sources.sound[row, step])
-            yield StepOutput(analysed, logits, float(levels_dbfs[row, step]), selected, said)
+            yield StepOutput(
+                analysed=analysed,
+                stage_logits=logits,
+                audio_dbfs=float(levels_dbfs[row, step]),
+                selected=selected,
+                sources=said,
+                heard=None if heard is None else heard[row, step],
+            )
 
 
 def _probabilities(sources: SourceLogits) -> SourceProbabilities:
@@ -237,11 +249,17 @@ def _label_map(
 
 
 def _heard(step: StepOutput, spec: NetworkSpec) -> tuple[HeardSound, ...]:
-    if step.sources is None or step.audio_dbfs < SILENCE_DBFS:
+    """Name the sound as a tagger does where there is one, else by the source classes."""
+    if step.audio_dbfs < SILENCE_DBFS:
         return ()
-    sounds = map(HeardSound, spec.source_classes, step.sources.sound.tolist())
+    if step.heard is not None:
+        sounds = map(HeardSound, audioset_names(), step.heard.tolist())
+    elif step.sources is not None:
+        sounds = map(HeardSound, spec.source_classes, step.sources.sound.tolist())
+    else:
+        return ()
     likely = (sound for sound in sounds if sound.probability >= HEARD_FLOOR)
-    return tuple(sorted(likely, key=lambda sound: -sound.probability))
+    return tuple(sorted(likely, key=lambda sound: -sound.probability))[:MOST_HEARD]
 
 
 def _judged(

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from avscli.audio.log_mel import window_log_mel
+from avscli.audio.front_end import FRONT_ENDS
 from avscli.audio.loudness import level_dbfs
 from avscli.audio.windows import centred_windows
 from avscli.datatypes import NetworkInput, PatchTrack
+from avscli.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,13 +55,15 @@ def prepare(clips: Sequence[Clip], spec: NetworkSpec) -> PreparedBatch:
 
     Raises:
         ValueError: the clips differ in shape.
+        DataError: the network hears other patches than the clips hold in place of sound.
     """
     valid = np.stack([clip.valid for clip in clips])
     frames = torch.from_numpy(np.stack([clip.frames for clip in clips]))
     heard = [_heard(clip, spec) for clip in clips]
     levels = np.full(valid.shape, -np.inf)
     levels[valid] = np.concatenate([each.levels_dbfs for each in heard])
-    log_mel = torch.zeros(*valid.shape, 1 + len(spec.sound_offsets_seconds), 96, 64)
+    patch_shape = FRONT_ENDS[spec.log_mel].patch_shape
+    log_mel = torch.zeros(*valid.shape, 1 + len(spec.sound_offsets_seconds), *patch_shape)
     log_mel[torch.from_numpy(valid)] = torch.cat([each.log_mel for each in heard])
     inputs = NetworkInput(
         frames=_filled(normalised(frames, spec), valid, spec.padding),
@@ -74,7 +77,7 @@ class _Heard(NamedTuple):
     """The sound of a clip's valid steps.
 
     Attributes:
-        log_mel: [n, 1 + S, 96, 64] float32, each step's own patch and those around it.
+        log_mel: [n, 1 + S, ·, ·] float32, each step's own patch and those around it.
         levels_dbfs: [n] float64 of each step's own window.
     """
 
@@ -84,15 +87,22 @@ class _Heard(NamedTuple):
 
 def _heard(clip: Clip, spec: NetworkSpec) -> _Heard:
     offsets = np.array((0.0, *spec.sound_offsets_seconds))
+    front_end = FRONT_ENDS[spec.log_mel]
     if not clip.analysed:  # MKL has no transform of nothing
-        return _Heard(torch.zeros(0, len(offsets), 96, 64), np.zeros(0))
+        return _Heard(torch.zeros(0, len(offsets), *front_end.patch_shape), np.zeros(0))
     times = np.array([frame.stamp.pts_seconds for frame in clip.analysed])
     moments = np.add.outer(times, offsets)
     if isinstance(clip.audio, PatchTrack):
+        if spec.log_mel != "vggish":
+            raise DataError(
+                "the data hold VGGish's log-mel patches in place of sound, and this network hears "
+                "finer ones",
+                hint="use the data set's recordings, or a network of VGGish's patches",
+            )
         patches = torch.from_numpy(clip.audio.log_mel[clip.audio.nearest(moments), 0])
         return _Heard(patches, clip.audio.levels_dbfs[clip.audio.nearest(times)])
     windows = centred_windows(clip.audio, moments.ravel())
-    log_mel = window_log_mel(windows).reshape(-1, len(offsets), 96, 64)
+    log_mel = front_end.of_windows(windows).reshape(-1, len(offsets), *front_end.patch_shape)
     return _Heard(log_mel, level_dbfs(windows[:: len(offsets)]))
 
 

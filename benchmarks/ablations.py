@@ -142,7 +142,6 @@ def main() -> None:
     size_hw = (options.side, options.side)
     short = find_recipe("mini").with_overrides(
         sound_steps=options.sound_steps,
-        sound_teachers=0,
         steps=options.steps,
         late_share=0.0,
         sample_size_hw=size_hw,

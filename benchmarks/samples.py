@@ -39,7 +39,7 @@ class DrawnBefore:
 
 def phases(steps: int) -> dict[str, Recipe]:
     """Return recipes of one phase each."""
-    mini = find_recipe("mini").with_overrides(sound_steps=0, sound_teachers=0, steps=0)
+    mini = find_recipe("mini").with_overrides(sound_steps=0, steps=0)
     return {
         "windows": mini.with_overrides(sound_steps=steps),
         "couples, small": mini.with_overrides(steps=steps, late_share=0.0),

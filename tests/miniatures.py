@@ -88,6 +88,19 @@ def write_avsmix(root: Path, num_pictures: int = 6, *, splits: Sequence[Split] =
     return root
 
 
+def write_further_sounds(root: Path, splits: Mapping[str, Split]) -> Path:
+    """Write a folder of further recordings, one of noise for each class in its split."""
+    rows = []
+    for seed, (audio_class, split) in enumerate(splits.items()):
+        noise = 0.1 * np.random.default_rng(seed).standard_normal(SAMPLE_RATE_HZ)
+        write_sound(root / "audio" / f"{audio_class}.wav", noise)
+        rows.append(
+            {"audio": f"audio/{audio_class}.wav", "audio_class": audio_class, "split": split}
+        )
+    write_table(root / "sounds.csv", rows)
+    return root
+
+
 def _write_sounds(root: Path, split: Split) -> list[dict[str, str]]:
     prefix = "" if split == "test" else f"{split}_"
     voices = {kind: voice_of(kind, number) for number, kind in enumerate(KINDS)}

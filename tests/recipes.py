@@ -46,7 +46,6 @@ def tiny_couple_recipe(**changes: Any) -> Recipe:
         "spec": dataclasses.replace(TINY_SPEC, clip_length=1, architecture=architecture),
         "sound_steps": 1,
         "sound_batch_samples": 4,
-        "sound_teachers": 0,
         "steps": 4,
         "batch_samples": 4,
         "sample_size_hw": (64, 64),

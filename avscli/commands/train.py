@@ -87,6 +87,10 @@ def train(
         str, typer.Option("--config", "-c", help="A shipped recipe's name, or a .toml file.")
     ] = "mini",
     data: Annotated[list[str] | None, typer.Option(metavar="KIND=ROOT", help=_DATA_HELP)] = None,
+    sounds: Annotated[
+        Path | None,
+        typer.Option(help="Further recordings (a folder with sounds.csv) for mini, with avsmix."),
+    ] = None,
     *,
     start: _Start,
     changes: _Changes,
@@ -107,6 +111,8 @@ def train(
     recipe, roots = find_recipe(config), [data_root(text) for text in data or ()]
     started = StartWeights(*start)
     if isinstance(recipe, ClipRecipe):
+        if sounds is not None:
+            raise UsageError(f"the recipe {config} takes no --sounds", hint="mini does")
         run = ClipRun(output, roots, started, device, resume, quiet)
         _train_clips(recipe, changes, run, as_json=as_json)
         return
@@ -114,7 +120,10 @@ def train(
     from avscli.training.run import CoupleRun, train_couples
 
     couples = recipe.with_overrides(batch_samples=changes.batch, **changes.of_any_recipe())
-    couple_run = CoupleRun(output, roots[0].root if roots else None, started, resume, quiet)
+    if sounds is not None and not roots:
+        raise UsageError("--sounds go with pictures", hint="add --data avsmix=ROOT")
+    root = roots[0].root if roots else None
+    couple_run = CoupleRun(output, root, sounds, started, resume, quiet)
     _show(train_couples(couples, couple_run, warn=console.warn), as_json=as_json)
 
 

@@ -1,7 +1,7 @@
 """The training loop: draw couples, four supervised stages, atomic resumable state.
 
-sound_steps × windows alone ──▶ a sound side that names sounds and their possible sources;
-    sound_teachers such ones are followed by one that learns what they say on average
+sound_steps × windows alone ──▶ a sound side that names the possible sources of sounds, and has not
+    forgotten what its tagger knew
 steps × couples (one picture, two sounds) ──▶ everything else; the sound side is frozen
 """
 
@@ -19,18 +19,18 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from avscli.audio.log_mel import window_log_mel
+from avscli.audio.front_end import FRONT_ENDS
 from avscli.media.prefetch import prefetch
 from avscli.networks.registry import build_network
 from avscli.preprocess import normalised
 from avscli.training.clips.start import StartWeights, start_network
 from avscli.training.losses import naming_loss, picture_loss, stage_loss
-from avscli.training.sound_side import SoundSide, SoundTeachers
+from avscli.training.sound_side import SoundSide, frozen_tagger
 from avscli.training.state import MetricsLog, load_state, save_state
 from avscli.training.stopping import stop_requests
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -49,14 +49,14 @@ class SoundBatch:
     """N windows without pictures, as tensors.
 
     Attributes:
-        log_mel: [N, 1, 96, 64].
-        tags: [N, sounds] float, 1 where a sound is heard.
+        log_mel: [N, 1, ·, ·], of the spec's kind.
         heard: [N, K] float, 1 where a source class could make what is heard.
+        is_known: [N] bool, whether that holds.
     """
 
     log_mel: Tensor
-    tags: Tensor
     heard: Tensor
+    is_known: Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +64,7 @@ class Batch:
     """Couples as tensors: N samples of N / 2 pictures.
 
     Attributes:
-        log_mel: [N, 1, 96, 64].
+        log_mel: [N, 1, ·, ·], of the spec's kind.
         frames: [N / 2, 3, h, w], normalised.
         shown: [N / 2, h, w] uint8 source classes, as `Sample.shown`.
         target: [N, h, w] uint8, as `Sample.target`.
@@ -86,6 +86,8 @@ class Trainer:
         sources: couples are drawn from these …
         shares: … with these probabilities.
         folder: where state and metrics go; exists and can be written to.
+        on_sound_end: fits, in place, what the sound side needs beside its weights, when these are
+            trained.
     """
 
     def __init__(
@@ -95,22 +97,20 @@ class Trainer:
         shares: Sequence[float],
         *,
         folder: Path,
+        on_sound_end: Callable[[PCMANet], None] | None = None,
     ) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.sources, self.folder = recipe, sources, folder
         self.shares = np.asarray(shares) / np.sum(shares)
-        names = sorted({name for source in sources for name in source.sound_names})
-        self.tag_index = {name: i for i, name in enumerate(names)}
+        self.sound_names = sorted({name for source in sources for name in source.sound_names})
         self.source_index = {name: i for i, name in enumerate(recipe.source_classes)}
         self.network: PCMANet = build_network(recipe.spec)  # type: ignore[assignment]
         assert self.network.audio_encoder is not None
         naming = None if self.network.agreement is None else self.network.agreement.sound
-        named_from = self.network.audio_projection if naming is None else naming.names
-        self.tag_head = nn.Linear(named_from.in_features, len(names))
-        self.sound_side = SoundSide(self.network.audio_encoder, naming, self.tag_head)
-        self.teachers = SoundTeachers(0 if naming is None else recipe.sound_teachers)
-        self.hearing_steps = (self.teachers.number + 1) * recipe.sound_steps
-        self.num_steps = self.hearing_steps + recipe.steps
+        self.sound_side = SoundSide(self.network.audio_encoder, naming)
+        self._of_windows = FRONT_ENDS[recipe.spec.log_mel].of_windows
+        self._on_sound_end = on_sound_end
+        self.num_steps = recipe.sound_steps + recipe.steps
         self.step = 0
         self._begin()
 
@@ -125,9 +125,9 @@ class Trainer:
         self._begin()
 
     def _begin(self) -> None:
-        """Take the network as it is for the start, of every round of the sound side too."""
+        """Take the network as it is for the start."""
         self.average = {k: v.clone() for k, v in self.network.state_dict().items()}
-        self.sound_start = {k: v.clone() for k, v in self.sound_side.state_dict().items()}
+        self.tagger = frozen_tagger(self.sound_side.encoder)
         self.optimizer = self._optimizer()
 
     def run(self, *, quiet: bool) -> None:
@@ -169,9 +169,7 @@ class Trainer:
             "step": self.step,
             "network": self.network.state_dict(),
             "average": self.average,
-            "tag_head": self.tag_head.state_dict(),
-            "sound_start": self.sound_start,
-            "teachers": self.teachers.state(),
+            "tagger": None if self.tagger is None else self.tagger.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "fingerprint": json.dumps(self._fingerprint()),
         }
@@ -188,15 +186,14 @@ class Trainer:
         if state is None:
             return False
         self.network.load_state_dict(state["network"])
-        self.tag_head.load_state_dict(state["tag_head"])
-        self.sound_start = state["sound_start"]
-        self.teachers.load_state(state["teachers"], like=self.sound_side)
+        if self.tagger is not None:
+            self.tagger.load_state_dict(state["tagger"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average, self.step = state["average"], state["step"]
         return True
 
     def _fingerprint(self) -> dict[str, object]:
-        return {**self.recipe.fingerprint(), "sounds": list(self.tag_index)}
+        return {**self.recipe.fingerprint(), "sounds": self.sound_names}
 
     def _optimizer(self) -> torch.optim.AdamW:
         recipe, network = self.recipe, self.network
@@ -216,7 +213,7 @@ class Trainer:
         groups.append(
             {
                 "name": "fresh",
-                "params": [*fresh, *self.tag_head.parameters()],
+                "params": fresh,
                 "lr": recipe.learning_rate,
                 "peak": recipe.learning_rate,
             }
@@ -224,13 +221,13 @@ class Trainer:
         return torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
 
     def _hears_only(self, step: int) -> bool:
-        return step < self.hearing_steps
+        return step < self.recipe.sound_steps
 
     def _phase_of(self, step: int) -> tuple[int, int]:
-        """Return a step's place in its round of the sound side, or after them; and their length."""
+        """Return a step's place in its phase, and how long that is."""
         if self._hears_only(step):
-            return step % self.recipe.sound_steps, self.recipe.sound_steps
-        return step - self.hearing_steps, self.recipe.steps
+            return step, self.recipe.sound_steps
+        return step - self.recipe.sound_steps, self.recipe.steps
 
     def _batches(self) -> Iterator[SoundBatch | Batch]:
         """Yield the batches from the current step on; batch k depends on (seed, k) only."""
@@ -242,7 +239,7 @@ class Trainer:
                     [s for source, rng in drawn for s in source.draw_sounds(rng)]
                 )
             else:
-                size_hw = recipe.size_hw_at(step - self.hearing_steps)
+                size_hw = recipe.size_hw_at(step - recipe.sound_steps)
                 drawn = self._drawing(step, recipe.batch_samples)
                 yield self._collate([source.draw(rng, size_hw) for source, rng in drawn])
 
@@ -256,16 +253,16 @@ class Trainer:
 
     def _collate_sounds(self, samples: list[SoundSample]) -> SoundBatch:
         return SoundBatch(
-            log_mel=_log_mel(samples),
-            tags=_many_hot([s.sounds for s in samples], self.tag_index),
+            log_mel=self._log_mel(samples),
             heard=_many_hot([s.heard for s in samples], self.source_index),
+            is_known=torch.tensor([s.is_known for s in samples]),
         )
 
     def _collate(self, couples: list[list[Sample]]) -> Batch:
         samples = [sample for couple in couples for sample in couple]
         pixels = torch.from_numpy(np.stack([first.image for first, _ in couples]))
         return Batch(
-            log_mel=_log_mel([s.sound for s in samples]),
+            log_mel=self._log_mel([s.sound for s in samples]),
             # channels_last, as the weights are
             frames=normalised(pixels.permute(0, 3, 1, 2), self.recipe.spec),
             shown=torch.from_numpy(np.stack([first.shown for first, _ in couples])),
@@ -273,13 +270,16 @@ class Trainer:
             heard=_many_hot([s.sound.heard for s in samples], self.source_index),
         )
 
+    def _log_mel(self, samples: Sequence[SoundSample]) -> Tensor:
+        return self._of_windows(torch.from_numpy(np.stack([s.window for s in samples])))
+
     def _train_step(self, batch: SoundBatch | Batch) -> dict[str, float]:
-        if self.step and self.step <= self.hearing_steps and self._phase_of(self.step)[0] == 0:
-            self._end_sound_round()
+        if self.step == self.recipe.sound_steps > 0:
+            self._settle_sound_side()
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * self._rate(self.step)
         self._freeze_early_blocks(
-            self.step - self.hearing_steps < self.recipe.frozen_share * self.recipe.steps
+            self.step - self.recipe.sound_steps < self.recipe.frozen_share * self.recipe.steps
         )
         torch.manual_seed(self.recipe.seed * self.num_steps + self.step)  # dropout, resumable
         self.sound_side.train(isinstance(batch, SoundBatch))  # frozen, it drops nothing out
@@ -309,7 +309,9 @@ class Trainer:
         features = network.encode_picture(batch.frames)
         valid = torch.ones(len(embedding), 1, dtype=torch.bool)
         forced = None if network.agreement is None else self._forced(batch, embedding)
-        output = network.listen(features.repeated(2), embedding[:, None], valid, forced=forced)
+        output = network.listen(
+            features.repeated(2), embedding[:, None, None], valid, forced=forced
+        )
         for number, logits in enumerate(output.stage_logits, start=1):
             losses[f"stage{number}"] = stage_loss(
                 logits.flatten(0, 1), batch.target, smoothing_pixels=self.recipe.smoothing_pixels
@@ -321,26 +323,27 @@ class Trainer:
     @torch.no_grad()
     def _forced(self, batch: Batch, embedding: Tensor) -> Tensor:
         """Return [N, 1, K] logits: what the sound side says, or the truth (teacher forcing)."""
-        assert self.network.agreement is not None
-        said = self.network.agreement.sound(embedding)
+        said = self.network.name_sound(embedding[:, None]).sources
         is_forced = torch.rand(len(said), 1) < self.recipe.teacher_forcing_share
         return torch.where(is_forced, _SURE_LOGIT * (2.0 * batch.heard - 1.0), said)[:, None]
 
     def _sound_losses(self, batch: SoundBatch) -> dict[str, Tensor]:
-        tags, heard = self.sound_side(batch.log_mel)
-        losses = {"tags": naming_loss(tags, batch.tags)}
-        if heard is not None:
-            truth = self.teachers.mean(batch.log_mel) if self.teachers.are_ready else batch.heard
-            losses["heard"] = naming_loss(heard, truth)
+        said = self.sound_side(batch.log_mel)
+        losses = {}
+        if said.heard is not None:
+            losses["heard"] = naming_loss(said.heard[batch.is_known], batch.heard[batch.is_known])
+        if self.tagger is not None:
+            with torch.no_grad():
+                known = self.tagger.tags(self.tagger(batch.log_mel)).sigmoid()  # type: ignore[operator]
+            losses["tags"] = naming_loss(said.tags, known)
         return losses
 
-    def _end_sound_round(self) -> None:
-        """Settle the averaged sound side: as a teacher, or as the one that stays."""
+    def _settle_sound_side(self) -> None:
+        """Keep the averaged sound side, and let it be fitted."""
         self.network.load_state_dict(self.average)
-        if self._hears_only(self.step):
-            self.teachers.add(self.sound_side)
-            self.sound_side.load_state_dict(self.sound_start)
-            self._begin()
+        if self._on_sound_end is not None:
+            self._on_sound_end(self.network)
+        self.average = {k: v.clone() for k, v in self.network.state_dict().items()}
 
     def _freeze_early_blocks(self, frozen: bool) -> None:
         if self.recipe.frozen_blocks:
@@ -366,10 +369,6 @@ class Trainer:
         if step < warmup:
             return (step + 1) / warmup
         return 0.5 + 0.5 * math.cos(math.pi * (step - warmup) / max(1, steps - warmup))
-
-
-def _log_mel(samples: Sequence[SoundSample]) -> Tensor:
-    return window_log_mel(torch.from_numpy(np.stack([s.window for s in samples])))
 
 
 def _many_hot(chosen: Sequence[frozenset[str]], index: Mapping[str, int]) -> Tensor:

@@ -46,11 +46,11 @@ def naming_loss(logits: Tensor, present: Tensor) -> Tensor:
     """Binary cross-entropy of several names at once, summed over names, mean over samples.
 
     Args:
-        logits: [N, K].
-        present: [N, K] float, 1 where the name fits, else 0.
+        logits: [N, K]; 0 for N = 0.
+        present: [N, K] float, 1 where the name fits, else 0; or the probability that it does.
     """
     loss = F.binary_cross_entropy_with_logits(logits.float(), present, reduction="sum")
-    return loss / len(logits)
+    return loss / max(1, len(logits))
 
 
 def picture_loss(logits: Tensor, shown: Tensor) -> Tensor:

@@ -22,10 +22,8 @@ class Recipe:
         name: of the checkpoint to write.
         spec: of the network to train.
         steps, batch_samples: length and width of the run; batch_samples is even (couples).
-        sound_steps, sound_batch_samples: before that, the sound side alone learns to name sounds
-            and their possible sources, from windows without pictures; after that, it is frozen.
-        sound_teachers: that many sound sides are trained like that first; one more then learns
-            what they say on average.
+        sound_steps, sound_batch_samples: before that, the sound side alone learns to name the
+            possible sources of sounds, from windows without pictures; after that, it is frozen.
         sample_size_hw: training size in pixels, multiples of 32.
         late_size_hw, late_share: the size in this last share of the steps: small pictures teach
             most for their time, the last steps get used to the size that will be analysed.
@@ -36,7 +34,8 @@ class Recipe:
         warmup_share: share of steps in which the rate rises; it then falls as a cosine.
         weight_decay, gradient_norm, ema_decay: the usual.
         smoothing_pixels: of the soft IoU.
-        tag_weight: of the auxiliary loss that has the audio encoder name the sounds.
+        tag_weight: of the loss that has an audio encoder which tags sounds say what it said before
+            it was trained further.
         source_weight: of the losses that have sound and picture, each by itself, name the
             source classes of ``spec.architecture``.
         composites: share of pictures made of two.
@@ -55,7 +54,6 @@ class Recipe:
     batch_samples: int
     sound_steps: int
     sound_batch_samples: int
-    sound_teachers: int
     sample_size_hw: tuple[int, int]
     late_size_hw: tuple[int, int]
     late_share: float
@@ -94,8 +92,6 @@ class Recipe:
         ):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise UsageError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
-        if self.sound_teachers < 0:
-            raise UsageError(f"sound_teachers must not be negative, got {self.sound_teachers}")
         if self.precision not in ("fp32", "bf16"):
             raise UsageError(f"precision must be fp32 or bf16, got {self.precision!r}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -26,18 +27,22 @@ from avscli.evaluation.run import evaluate_network
 from avscli.training.calibration import calibrate
 from avscli.training.clips.start import StartWeights
 from avscli.training.data_check import require_checked
+from avscli.training.further_sounds import FurtherSound, further_sounds
 from avscli.training.loop import Trainer
 from avscli.training.samples import AvsMixSamples, SampleSource, SceneSamples
 from avscli.training.state import STATE_FILE, make_folder
+from avscli.training.tag_fitting import fit_tags
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from avscli.devices import Runtime
     from avscli.evaluation.network.samples import EvaluationSet
+    from avscli.networks.pcmanet.network import PCMANet
     from avscli.training.recipe import Recipe
 
 NUM_SCENE_FRAMES = 200  # for validation
+FOREIGN_PAIRS = Path("pairs_foreign_val.csv")  # pictures of avsmix with further sounds
 NUM_GOLDEN_FRAMES = 4
 
 
@@ -48,6 +53,7 @@ class CoupleRun:
     Attributes:
         folder: of the run's state, metrics and checkpoint.
         avsmix: root of a copy of avsmix; None trains on generated scenes alone.
+        sounds: root of further recordings, to go with avsmix.
         start: weights to start from.
         resume: go on with the run in the folder.
         quiet: no progress.
@@ -55,6 +61,7 @@ class CoupleRun:
 
     folder: Path
     avsmix: Path | None = None
+    sounds: Path | None = None
     start: StartWeights = field(default_factory=StartWeights)
     resume: bool = False
     quiet: bool = False
@@ -78,18 +85,30 @@ def train_couples(recipe: Recipe, run: CoupleRun, *, warn: Callable[[str], None]
             f"{run.folder} holds a training run", hint="add --resume, or choose another folder"
         )
     data = None if run.avsmix is None else AvsMix.open(run.avsmix)
-    sources, shares = sample_sources(recipe, data)
+    further = [] if run.sounds is None else further_sounds(run.sounds, "train")
+    sources, shares = sample_sources(recipe, data, further)
     make_folder(run.folder)
-    trainer = Trainer(recipe, sources, shares, folder=run.folder)
+
+    def settle(network: PCMANet) -> None:
+        if data is not None:
+            fit_tags(network, _unheard_sounds(data, run.sounds), seed=recipe.seed)
+
+    trainer = Trainer(recipe, sources, shares, folder=run.folder, on_sound_end=settle)
     if not (run.resume and trainer.resume()):
         if run.avsmix is not None:
             require_checked("avsmix", run.avsmix, quiet=run.quiet)
         trainer.start(run.start)
     trainer.run(quiet=run.quiet)
-    return export(trainer, data, warn)
+    return export(trainer, data, warn, sounds=run.sounds)
 
 
-def export(trainer: Trainer, data: AvsMix | None, warn: Callable[[str], None]) -> Path:
+def export(
+    trainer: Trainer,
+    data: AvsMix | None,
+    warn: Callable[[str], None],
+    *,
+    sounds: Path | None = None,
+) -> Path:
     """Write the averaged weights, calibrated, as a checkpoint with scores and golden.
 
     Raises:
@@ -100,7 +119,7 @@ def export(trainer: Trainer, data: AvsMix | None, warn: Callable[[str], None]) -
     info: dict[str, object] = {
         "name": recipe.name,
         "spec": recipe.spec,
-        "trained_on": ["generated scenes"] if data is None else ["avsmix", "generated scenes"],
+        "trained_on": _trained_on(data, sounds),
         "scores": {},
         "licence": "research use; see the model card",
         "source": f"avs train, recipe {recipe.name}, seed {recipe.seed}, {trainer.step} steps",
@@ -114,8 +133,9 @@ def export(trainer: Trainer, data: AvsMix | None, warn: Callable[[str], None]) -
             return start(load_network(str(draft)), "cpu", precision="fp32", warn=warn)
 
         calibrated = runtime()
-        of_scenes, *of_pairs = _validation_sets(data)
-        found = calibrate(calibrated, (of_pairs[0] if of_pairs else of_scenes).samples())
+        sets = _validation_sets(data, sounds)
+        judged = [of_set for name, of_set in sets.items() if name != "scenes"] or [sets["scenes"]]
+        found = calibrate(calibrated, chain.from_iterable(each.samples() for each in judged))
         shifted = calibrated.network.state_dict()
         weights |= {k: v for k, v in shifted.items() if k.startswith("agreement.sound.")}
         info["spec"] = dataclasses.replace(
@@ -124,7 +144,7 @@ def export(trainer: Trainer, data: AvsMix | None, warn: Callable[[str], None]) -
             **dataclasses.asdict(found.operating_points[BALANCED]),
             operating_points=found.operating_points,
         )
-        info["scores"] = _validation_scores(runtime(), data) | {
+        info["scores"] = _validation_scores(runtime(), sets) | {
             "sound_shift": found.sound_shift,
             "calibration_error_before": found.error_before,
             "calibration_error_after": found.error_after,
@@ -137,29 +157,55 @@ def export(trainer: Trainer, data: AvsMix | None, warn: Callable[[str], None]) -
     return path
 
 
-def _validation_sets(data: AvsMix | None) -> list[EvaluationSet]:
-    """Open scenes, and the pairs of avsmix where there is a copy."""
-    selections = [DataSelection("scenes", split="val", limit=NUM_SCENE_FRAMES)]
+def _trained_on(data: AvsMix | None, sounds: Path | None) -> list[str]:
+    named = {"avsmix": data, "sounds": sounds, "generated scenes": True}
+    return [name for name, there in named.items() if there]
+
+
+def _validation_sets(data: AvsMix | None, sounds: Path | None) -> dict[str, EvaluationSet]:
+    """Open scenes, the pairs of avsmix where there is a copy, and those with further sounds."""
+    selections = {"scenes": DataSelection("scenes", split="val", limit=NUM_SCENE_FRAMES)}
     if data is not None:
-        selections.append(DataSelection("avsmix", data.root, "val"))
-    return [evaluation_set(kind_of(each.kind, "train").open_set(each), each) for each in selections]
+        selections["avsmix_val"] = DataSelection("avsmix", data.root, "val")
+        if sounds is not None and (data.root / FOREIGN_PAIRS).is_file():
+            selections["foreign_val"] = DataSelection("avsmix", data.root, "val", FOREIGN_PAIRS)
+    return {
+        name: evaluation_set(kind_of(each.kind, "train").open_set(each), each)
+        for name, each in selections.items()
+    }
 
 
-def _validation_scores(runtime: Runtime, data: AvsMix | None) -> dict[str, float]:
-    """Return what `avs eval` tells of both, as one flat table."""
+def _validation_scores(runtime: Runtime, sets: Mapping[str, EvaluationSet]) -> dict[str, float]:
+    """Return what `avs eval` tells of all, as one flat table."""
     scored: dict[str, float] = {}
-    for name, of_set in zip(("scenes", "avsmix_val"), _validation_sets(data), strict=False):
+    for name, of_set in sets.items():
         scores = evaluate_network(runtime, of_set, EvalOptions(), lambda _done: None).scores
         scored |= {f"{name}_{measure}": value for measure, value in summary(scores).items()}
     return scored
 
 
-def sample_sources(recipe: Recipe, data: AvsMix | None) -> tuple[list[SampleSource], list[float]]:
+def _unheard_sounds(data: AvsMix, sounds: Path | None) -> list[FurtherSound]:
+    """Return all recordings of the validation splits whose makers are told without doubt."""
+    of_data = [
+        FurtherSound(sound.audio, sound.audio_class, sound.visual_classes)
+        for sound in data.sounds("val")
+        if sound.audio_class not in data.ambiguous
+    ]
+    return of_data + ([] if sounds is None else further_sounds(sounds, "val"))
+
+
+def sample_sources(
+    recipe: Recipe, data: AvsMix | None, further: Sequence[FurtherSound] = ()
+) -> tuple[list[SampleSource], list[float]]:
     """Return what a recipe draws couples from, and with which shares; without data scenes alone."""
     scenes = SceneSamples(recipe.source_classes)
     if data is None:
         return [scenes], [1.0]
     mix = AvsMixSamples(
-        data, recipe.source_classes, composites=recipe.composites, kinds=recipe.sound_kinds
+        data,
+        recipe.source_classes,
+        composites=recipe.composites,
+        kinds=recipe.sound_kinds,
+        further=further,
     )
     return [mix, scenes], [1.0 - recipe.scenes_share, recipe.scenes_share]

@@ -11,6 +11,7 @@ sounds as avsmix names its recordings (``dog_bark``), `STEPS` for synthesised on
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -33,9 +34,12 @@ from avscli.training.impacts import footsteps_and_hits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.random import Generator
     from numpy.typing import NDArray
+
+    from avscli.training.further_sounds import FurtherSound
 
 _SOUND_KINDS = ("matching", "mismatching", "ambient", "none")
 STEPS = "footsteps_and_hits"
@@ -59,11 +63,13 @@ class SoundSample:
         window: [15600] float32 at 16 kHz.
         heard: names of the source classes that could make what is heard.
         sounds: names of the sounds themselves.
+        is_known: whether `heard` holds; what makes the sounds of some recordings nobody knows.
     """
 
     window: NDArray[np.float32]
     heard: frozenset[str]
     sounds: frozenset[str]
+    is_known: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -113,6 +119,8 @@ class AvsMixSamples:
         composites: share of pictures that are two, side by side or one above the other.
         kinds: weights of matching, mismatching, ambient and no sound in the second sample of
             a couple; the first one matches whenever something visible can sound.
+        further: recordings of other kinds; those of unknown makers are heard without pictures
+            only.
     """
 
     def __init__(
@@ -122,6 +130,7 @@ class AvsMixSamples:
         *,
         composites: float,
         kinds: tuple[float, float, float, float],
+        further: Sequence[FurtherSound] = (),
     ) -> None:
         self.data = data
         self._pixels = FileCache(_read_labelled, _num_bytes_of, most_bytes=_PICTURES_BYTES)
@@ -137,12 +146,16 @@ class AvsMixSamples:
             if name in source_classes:
                 self.shown_table[index] = 1 + source_classes.index(name)
         sounds = [s for s in data.sounds("train") if s.audio_class not in data.ambiguous]
-        recorded = sorted({s.audio_class for s in sounds})
-        self.recordings = {c: [s for s in sounds if s.audio_class == c] for c in recorded}
-        self.makes = {c: self.recordings[c][0].visual_classes for c in recorded}
+        self.recordings: dict[str, list[Path]] = defaultdict(list)
+        self.makes: dict[str, frozenset[str]] = {}
+        for sound in sounds:
+            self._add(sound.audio_class, sound.audio, sound.visual_classes)
+        for other in further:
+            self._add(other.audio_class, other.audio, other.makers)
         self.makes[STEPS] = frozenset({"person"})
-        self.sound_names = (*recorded, STEPS)
-        self.negative = [c for c in recorded if not self.makes[c]]
+        self.sound_names = (*self.recordings, STEPS)
+        self.unclear = [c for c in self.recordings if c not in self.makes]
+        self.negative = [c for c in self.recordings if self.makes.get(c) == frozenset()]
         sounding = frozenset().union(*self.makes.values())
         self.crowded = [p for p in data.pictures("train") if len(p.classes & sounding) > 1]
         # What is small is learned slowly: pictures of it are drawn more often, too.
@@ -152,6 +165,13 @@ class AvsMixSamples:
         names = [n for n in self.pictures if n not in ("background", "other_object")]
         weights = np.sqrt([len(self.pictures[n]) for n in names])
         self.class_names, self.class_weights = names, weights / weights.sum()
+
+    def _add(self, name: str, audio: Path, makers: frozenset[str] | None) -> None:
+        """File a recording; one of a class that others make differently gets a name of its own."""
+        if makers is not None and self.makes.setdefault(name, makers) != makers:
+            name = f"further_{name}"
+            self.makes[name] = makers
+        self.recordings[name].append(audio)
 
     def draw(self, rng: Generator, size_hw: tuple[int, int]) -> list[Sample]:
         """Return two samples of one picture with different sounds."""
@@ -176,7 +196,7 @@ class AvsMixSamples:
         return [self._sound(self._any_sounds(rng), rng) for _ in range(2)]
 
     def _any_sounds(self, rng: Generator) -> list[str]:
-        names = list(self.makes)
+        names = [*self.makes, *self.unclear]
         number = rng.choice(3, p=_SOUND_NUMBERS)
         return list(dict.fromkeys(self._one_of(names, rng) for _ in range(number)))
 
@@ -187,15 +207,19 @@ class AvsMixSamples:
             gain_db = rng.uniform(-6.0, 3.0) if i else 0.0
             window = window + np.float32(10 ** (gain_db / 20)) * self._window(name, rng)
         disturbed = disturb(window, rng) if chosen or rng.random() < 0.8 else window
-        return SoundSample(window=disturbed, heard=self._made_by(chosen), sounds=frozenset(chosen))
+        return SoundSample(
+            window=disturbed,
+            heard=self._made_by(chosen),
+            sounds=frozenset(chosen),
+            is_known=not any(name in self.unclear for name in chosen),
+        )
 
     def _window(self, name: str, rng: Generator) -> NDArray[np.float32]:
         if name == STEPS:
             return footsteps_and_hits(rng)
         group = self.recordings[name]
-        return random_window(
-            change_speed(self._waveform(group[rng.integers(len(group))].audio), rng), rng
-        )
+        samples = self._waveform(group[rng.integers(len(group))])
+        return random_window(change_speed(samples, rng), rng)
 
     def _picture(
         self, rng: Generator, size_hw: tuple[int, int]
@@ -280,7 +304,7 @@ class AvsMixSamples:
         return names[rng.choice(len(names), p=weights / weights.sum())]
 
     def _made_by(self, sounds: list[str]) -> frozenset[str]:
-        return frozenset().union(*(self.makes[name] for name in sounds))
+        return frozenset().union(*(self.makes.get(name, frozenset()) for name in sounds))
 
 
 class SceneSamples:

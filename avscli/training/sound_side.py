@@ -1,86 +1,58 @@
-"""The sound side by itself, and those that teach the one that stays."""
+"""The sound side by itself: what it says of windows, and the tagger that it is not to forget."""
 
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
 from torch import nn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from torch import Tensor
 
-    from avscli.networks.pcmanet.modules import SoundNaming
+    from avscli.networks.pcmanet.sound_naming import SoundNaming
+
+
+class SaidOfSounds(NamedTuple):
+    """What a sound side says of N windows.
+
+    Attributes:
+        heard: [N, K] logits: could this source class make it? None where none are named.
+        tags: [N, 527] logits of AudioSet's names; None from encoders that do not tag.
+    """
+
+    heard: Tensor | None
+    tags: Tensor | None
 
 
 class SoundSide(nn.Module):
-    """From log-mel windows to the names of sounds and of what could make them.
+    """From log-mel windows to the names of what could make the sounds.
 
     Args:
-        encoder: log-mel [N, 1, 96, 64] to embeddings [N, D].
+        encoder: log-mel patches [N, 1, ·, ·] to embeddings [N, D].
         naming: of the possible sources; None for a network that names none.
-        tag_head: names the sounds, in training only; from the features of the naming, or from
-            the embeddings.
     """
 
-    def __init__(self, encoder: nn.Module, naming: SoundNaming | None, tag_head: nn.Linear) -> None:
+    def __init__(self, encoder: nn.Module, naming: SoundNaming | None) -> None:
         super().__init__()
-        self.encoder, self.naming, self.tag_head = encoder, naming, tag_head
+        self.encoder, self.naming = encoder, naming
+        self.hears_tags = hasattr(encoder, "tags")
 
-    def forward(self, log_mel: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return logits of the sounds [N, sounds], and of the possible sources [N, K] or None."""
+    def forward(self, log_mel: Tensor) -> SaidOfSounds:
+        """Name windows [N, 1, ·, ·], the sources by what was learned from recordings alone."""
         embedding = self.encoder(log_mel)
-        if self.naming is None:
-            return self.tag_head(embedding), None
-        features = self.naming.features(embedding)
-        return self.tag_head(features), self.naming.names(features)
+        heard = None if self.naming is None else self.naming.of_recordings(embedding)
+        tags = self.encoder.tags(embedding) if self.hears_tags else None  # type: ignore[operator]
+        return SaidOfSounds(heard, tags)
 
 
-class SoundTeachers:
-    """Trained sound sides whose mean is more often right than each of them.
+def frozen_tagger(encoder: nn.Module) -> nn.Module | None:
+    """Return a copy of an encoder that tags, as it is now, that will not learn; else None.
 
-    One network that learns this mean keeps most of the gain.
+    Its answers are the aim of an encoder that is trained further, beside the labels: what few
+    recordings teach would otherwise cost most of what millions have taught.
 
     Source: Hinton et al., "Distilling the Knowledge in a Neural Network", arXiv 1503.02531, with
     the temperature 1 and soft targets alone.
-
-    Args:
-        number: of teachers to be added before they teach; with 0 they never do.
     """
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self._sides: list[SoundSide] = []
-
-    @property
-    def are_ready(self) -> bool:
-        """Whether all are there, and any."""
-        return 0 < self.number == len(self._sides)
-
-    def add(self, side: SoundSide) -> None:
-        """Keep a copy of a trained side that names sources."""
-        teacher = copy.deepcopy(side).eval().requires_grad_(False)
-        # as a network in training is, so that a resumed run repeats to the last bit
-        self._sides.append(teacher.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
-
-    @torch.no_grad()
-    def mean(self, log_mel: Tensor) -> Tensor:
-        """Return the probability [N, K] of every source at the mean of the teachers' logits."""
-        logits = [
-            heard for _, heard in (side(log_mel) for side in self._sides) if heard is not None
-        ]
-        return torch.stack(logits).mean(dim=0).sigmoid()
-
-    def state(self) -> list[dict[str, Tensor]]:
-        """Return the weights of all that have been added."""
-        return [side.state_dict() for side in self._sides]
-
-    def load_state(self, state: Sequence[Mapping[str, Tensor]], *, like: SoundSide) -> None:
-        """Take over what `state` returned, for sides built as ``like``."""
-        self._sides = []
-        for weights in state:
-            self.add(like)
-            self._sides[-1].load_state_dict(weights)
+    return copy.deepcopy(encoder).eval().requires_grad_(False) if hasattr(encoder, "tags") else None

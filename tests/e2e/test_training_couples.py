@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import NoReturn
@@ -9,13 +10,14 @@ from typing import NoReturn
 import pytest
 from safetensors.torch import load_file
 
+from avscli.audio.audioset import audioset_names
 from avscli.checkpoints import read_info
 from avscli.shipped import sha256_of
 from avscli.training import run as couples
 from avscli.training.calibration import REGION_THRESHOLDS, SOUND_SHIFTS, THRESHOLDS
 from tests.builders import make_video
 from tests.conftest import Avs, Outcome
-from tests.miniatures import write_avsmix
+from tests.miniatures import write_avsmix, write_further_sounds
 from tests.recipes import tiny_couple_recipe, write_recipe
 
 
@@ -70,6 +72,52 @@ def test_a_run_ends_in_a_calibrated_checkpoint_with_scores_that_can_be_verified_
     clip = make_video(tmp_path / "clip.mp4", seconds=1.0, fps=5, size_hw=(64, 96))
     used = avs("segment", clip, "-w", checkpoint, "-o", tmp_path / "out", "--write", "csv")
     assert used.code == 0, used.err
+
+
+@pytest.fixture
+def tagging(tmp_path: Path) -> Path:
+    """Write a recipe whose sound encoder is a tagger."""
+    spec = tiny_couple_recipe().spec
+    architecture = {
+        **spec.architecture,
+        "audio_encoder": "mobile_tagger",
+        "source_classes": f"{spec.architecture['source_classes']},horse",
+    }
+    tagger = dataclasses.replace(spec, architecture=architecture, log_mel="efficientat")
+    return write_recipe(tmp_path / "tagging.toml", tiny_couple_recipe(spec=tagger))
+
+
+def test_a_tagger_is_joined_with_what_it_learned_and_says_what_it_hears(
+    avs: Avs, tagging: Path, avsmix: Path, tmp_path: Path
+) -> None:
+    sounds = write_further_sounds(
+        tmp_path / "sounds", {"rain": "train", "machine": "train", "horse": "val", "music": "val"}
+    )
+    run = tmp_path / "run"
+    data = ("--data", f"avsmix={avsmix}", "--sounds", sounds)
+    outcome = avs("train", "-c", tagging, *data, "-o", run, "-q")
+    assert outcome.code == 0, outcome.err
+    checkpoint = run / "tiny.safetensors"
+    assert read_info(checkpoint).trained_on == ("avsmix", "sounds", "generated scenes")
+    numbers = load_file(checkpoint)["agreement.sound.evidence.tags"]
+    assert numbers.tolist() != [1.0, 0.0]
+    assert avs("models", "verify", checkpoint).code == 0
+
+    clip = make_video(tmp_path / "clip.mp4", seconds=1.0, fps=5, size_hw=(64, 96))
+    used = avs("segment", clip, "-w", checkpoint, "-o", tmp_path / "out")
+    assert used.code == 0, used.err
+    lines = (tmp_path / "out" / "clip.mp4" / "frames.jsonl").read_text().splitlines()
+    heard = {sound["name"] for line in lines[1:] for sound in json.loads(line).get("heard", ())}
+    assert heard
+    assert heard <= set(audioset_names())
+
+
+@pytest.mark.parametrize("recipe", ["mini", "s4"])
+def test_further_sounds_without_pictures_are_refused(avs: Avs, recipe: str, tmp_path: Path) -> None:
+    outcome = avs("train", "-c", recipe, "--sounds", tmp_path, "-o", tmp_path / "run")
+    assert outcome.code == 2
+    assert "--sounds" in outcome.err
+    assert not (tmp_path / "run").exists()
 
 
 def train_on_scenes(avs: Avs, tiny: Path, folder: Path, *options: str) -> Outcome:

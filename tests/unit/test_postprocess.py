@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from avscli.audio.audioset import audioset_names
 from avscli.config import SegmentOptions
 from avscli.datatypes import (
     AnalysedFrame,
@@ -431,3 +432,23 @@ def test_what_is_heard_is_told_where_nothing_visible_sounds_and_not_in_silence()
     assert predictions[0].heard == (HeardSound("dog", 0.75), HeardSound("bell", 0.25))
     assert predictions[0].objects == ()
     assert predictions[1].heard == ()
+
+
+def test_a_tagger_names_what_is_heard_the_most_probable_first() -> None:
+    tags = np.zeros(527, np.float32)
+    for name, probability in (("Rain", 0.3), ("Speech", 0.9), ("Dog", 0.04)):
+        tags[audioset_names().index(name)] = probability
+    quiet = np.full((1, 12, 20), -4.0, np.float32)
+    said = saying(picture=(0.0, 0.0), sound=(0.25, 0.75))
+    heard = dataclasses.replace(step(quiet), sources=said, heard=tags)
+    silent = dataclasses.replace(step(quiet, at=1, dbfs=SILENT), heard=tags)
+    first, second = finished(heard, silent, spec=NAMING)
+    assert [each.name for each in first.heard] == ["Speech", "Rain"]
+    assert first.heard[0].probability == pytest.approx(0.9)
+    assert second.heard == ()
+
+
+def test_no_more_is_told_of_a_sound_than_its_ten_likeliest_names() -> None:
+    tags = np.linspace(0.1, 0.9, 527, dtype=np.float32)
+    [prediction] = finished(dataclasses.replace(step(box_logits()), heard=tags))
+    assert [each.name for each in prediction.heard] == list(audioset_names()[:-11:-1])

@@ -17,6 +17,7 @@ from avscli.datatypes import (
     NetworkSpec,
     PatchTrack,
 )
+from avscli.errors import DataError
 from avscli.preprocess import normalised, prepare
 
 SPEC = NetworkSpec(
@@ -151,3 +152,11 @@ def test_stored_patches_are_heard_as_they_are_and_the_last_one_beyond_the_end() 
 def test_no_network_hears_its_own_moment_twice_or_hours_ahead(seconds):
     with pytest.raises(ValueError, match="sound_offsets_seconds"):
         dataclasses.replace(SPEC, sound_offsets_seconds=(1.0, seconds))
+
+
+def test_stored_patches_are_refused_by_a_network_that_hears_finer_ones() -> None:
+    track = PatchTrack(np.zeros((4, 1, 96, 64), np.float32), np.zeros(4))
+    spec = dataclasses.replace(SPEC, log_mel="efficientat")
+    with pytest.raises(DataError, match="VGGish's log-mel patches") as caught:
+        prepare([dataclasses.replace(make_clip(), audio=track)], spec)
+    assert "recordings" in str(caught.value.hint)

@@ -23,10 +23,10 @@ def build(spec: NetworkSpec) -> PCMANet:
 
     Args:
         spec: ``spec.architecture`` names ``backbone`` (``pvt_v2_b5``, ``resnet50``,
-            ``mobilenet_v2``) and ``audio_encoder`` (``vggish``, ``mobile_audio``, ``none``)
-            beside the settings of `PCMANet`, and the light encoders' ``output_stride`` and
-            ``keeps_centre`` when they differ from 32 and false, and PVT's ``drop_path`` when it
-            differs from 0.
+            ``mobilenet_v2``) and ``audio_encoder`` (``vggish``, ``mobile_audio``,
+            ``mobile_tagger``, ``none``) beside the settings of `PCMANet`, and the light encoders'
+            ``output_stride`` and ``keeps_centre`` when they differ from 32 and false, and PVT's
+            ``drop_path`` when it differs from 0.
 
     Raises:
         WeightsError: a backbone or encoder nobody knows.
@@ -77,8 +77,14 @@ def _audio_encoder(name: str, *, keeps_centre: bool) -> nn.Module | None:
         from avscli.networks.backbones.mobile_audio import MobileAudio
 
         return MobileAudio(keeps_centre=keeps_centre)
+    if name == "mobile_tagger":
+        from avscli.networks.backbones.mobile_tagger import MobileTagger
+
+        return MobileTagger()
     if name == "vggish":
         from avscli.networks.backbones.vggish import VGGish
 
         return VGGish()
-    raise WeightsError(f"unknown audio encoder {name!r}", hint="known: mobile_audio, vggish, none")
+    raise WeightsError(
+        f"unknown audio encoder {name!r}", hint="known: mobile_audio, mobile_tagger, vggish, none"
+    )

@@ -21,12 +21,11 @@ from avscli.networks.backbones.mobilenet_v2 import SameConv
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from avscli.networks.pcmanet.sound_naming import SoundNaming
+
 # Pixels whose probability lies strictly outside [1 − this, this] are settled and not queried.
 CONFIDENT_PROBABILITY = 0.99
 _LEAST_AGREEMENT = 1e-3  # its logit, ±6.9, leaves a stage the power to overrule
-_SOUND_FEATURES = 256  # of the hidden layer: many more than names, an eighth of the embedding
-_SOUND_DROPOUT = 0.3  # there are few recordings of each class
-_LIKENESS_SCALE = 0.3  # of cosines; from 0.2 to 0.3 nothing changed
 _LEAST_LENGTH = 1e-12  # of a vector whose direction is asked for, as in `F.normalize`
 
 
@@ -236,19 +235,19 @@ class SourceAgreement(nn.Module):
     Args:
         channels: C of the projected backbone maps.
         deep_channels: E of the backbone's last map.
-        audio_features: D of the audio embedding.
+        sound: names the K classes that could make a sound.
         num_sources: K.
     """
 
     def __init__(
-        self, channels: int, deep_channels: int, audio_features: int, num_sources: int
+        self, channels: int, deep_channels: int, sound: SoundNaming, num_sources: int
     ) -> None:
         super().__init__()
         self.naming = PictureNaming(deep_channels, 1 + num_sources)
         self.refining = nn.Sequential(
             *conv_norm_relu(channels, channels, 3), nn.Conv2d(channels, 1 + num_sources, 1)
         )
-        self.sound = SoundNaming(audio_features, num_sources)
+        self.sound = sound
 
     def name(self, maps: list[Tensor], deep: Tensor) -> Tensor:
         """Classify the pixels of pictures.
@@ -310,61 +309,6 @@ class PictureNaming(nn.Module):
         both = torch.cat((whole.expand_as(near), near), dim=1)
         logits: Tensor = self.names(F.relu(self.joined(both)))
         return logits
-
-
-class SoundNaming(nn.Module):
-    """Logits of the source classes that could make a sound.
-
-    A second of sound is short to name. What is heard before and after it has a say as far as it
-    sounds alike: in what it is, not in whether it is.
-
-    Args:
-        audio_features: D of the audio embedding.
-        num_sources: K.
-
-    Attributes:
-        usual: [256], what the hidden layer mostly gives, before its ReLU; likeness is told by how
-            moments differ from it.
-    """
-
-    usual: Tensor
-
-    def __init__(self, audio_features: int, num_sources: int) -> None:
-        super().__init__()
-        self.register_buffer("usual", torch.zeros(_SOUND_FEATURES))
-        self.hidden = nn.Linear(audio_features, _SOUND_FEATURES)
-        self.dropout = nn.Dropout(_SOUND_DROPOUT)
-        self.names = nn.Linear(_SOUND_FEATURES, num_sources)
-
-    def features(self, embedding: Tensor) -> Tensor:
-        """Map embeddings [N, D] to what the names are told by, [N, 256], non-negative."""
-        features: Tensor = self.dropout(F.relu(self.hidden(embedding)))
-        return features
-
-    def forward(self, embedding: Tensor, around: Tensor | None = None) -> Tensor:
-        """Name the sounds of moments.
-
-        Args:
-            embedding: [N, D], of each moment.
-            around: [N, S, D], of other moments of the same sound.
-
-        Returns:
-            [N, K] logits: the mean over all moments, weighted by their likeness to the first; as
-            a whole lowered until none is above the largest of the first alone.
-        """
-        if around is None or around.shape[1] == 0:
-            alone: Tensor = self.names(self.features(embedding))
-            return alone
-        hidden = self.hidden(torch.cat((embedding[:, None], around), dim=1))  # [N, 1 + S, 256]
-        each = self.names(self.dropout(F.relu(hidden)))
-        logits = each[:, 0]
-        directions = F.normalize((hidden - self.usual).float(), dim=-1, eps=_LEAST_LENGTH)
-        likeness = (directions * directions[:, :1]).sum(dim=-1)
-        weights = (likeness / _LIKENESS_SCALE).softmax(dim=1)  # [N, 1 + S]
-        mean = torch.einsum("ns,nsk->nk", weights, each)
-        surer = mean.amax(dim=1, keepdim=True) - logits.amax(dim=1, keepdim=True)
-        capped: Tensor = mean - surer.clamp_min(0.0)
-        return capped
 
 
 class GuidedFusion(nn.Module):

@@ -23,6 +23,7 @@ from avscli.networks.pcmanet.modules import (
     conv_norm_relu,
     resize,
 )
+from avscli.networks.pcmanet.sound_naming import SoundNaming
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,6 +54,18 @@ class PictureFeatures(NamedTuple):
         )
 
 
+class NamedSound(NamedTuple):
+    """What N sounds are.
+
+    Attributes:
+        sources: [N, K] logits, a sigmoid each: could this class make it?
+        tags: [N, 527] logits of AudioSet's names, a sigmoid each; None without a tagger.
+    """
+
+    sources: Tensor
+    tags: Tensor | None
+
+
 class PCMANet(nn.Module):
     """Progressive Confident Masking Attention Network.
 
@@ -63,8 +76,9 @@ class PCMANet(nn.Module):
             sound agree on one of these classes; ``enlarges_last`` as in `GuidedFusion`.
         backbone: picture encoder returning four maps at strides 4, 8, 16, 32, with their
             channel counts in ``channels``.
-        audio_encoder: log-mel patches [N, 1, 96, 64] → embeddings [N, D], D in
-            ``num_features``; None when embeddings are always given from outside.
+        audio_encoder: log-mel patches [N, 1, ·, ·] of ``spec.log_mel`` → embeddings [N, D], D in
+            ``num_features``; one with ``tags`` names sounds as AudioSet does; None when embeddings
+            are always given from outside.
         audio_features: D, needed when there is no encoder.
     """
 
@@ -111,9 +125,9 @@ class PCMANet(nn.Module):
             for _ in STAGES
         )
         self.agreement: SourceAgreement | None = None
-        if settings.get("source_classes"):
-            num_sources = len(str(settings["source_classes"]).split(","))
-            self.agreement = SourceAgreement(C, inputs[-1], audio_features, num_sources)
+        if classes := spec.source_classes:
+            naming = SoundNaming(audio_features, classes, hears_tags=hasattr(audio_encoder, "tags"))
+            self.agreement = SourceAgreement(C, inputs[-1], naming, len(classes))
             self.agreement_in = nn.ModuleList(nn.Conv2d(1, C, 1) for _ in STAGES)
             self.agreement_weight = nn.Parameter(torch.full((len(STAGES),), 0.5))
 
@@ -130,9 +144,8 @@ class PCMANet(nn.Module):
             )
         B, T = inputs.valid.shape
         patches = inputs.log_mel.flatten(0, 2)[:, None]
-        embeddings = self.audio_encoder(patches).reshape(B, T, inputs.log_mel.shape[2], -1)
-        features = self.encode_picture(inputs.frames.flatten(0, 1))
-        return self.listen(features, embeddings[:, :, 0], inputs.valid, around=embeddings[:, :, 1:])
+        moments = self.audio_encoder(patches).reshape(B, T, inputs.log_mel.shape[2], -1)
+        return self.listen(self.encode_picture(inputs.frames.flatten(0, 1)), moments, inputs.valid)
 
     def forward_embeddings(self, frames: Tensor, audio: Tensor, valid: Tensor) -> NetworkOutput:
         """Segment clips whose sound is already encoded.
@@ -145,7 +158,7 @@ class PCMANet(nn.Module):
         Returns:
             logits of stages 1 … 4 and the shares of selected queries of stages 4, 3, 2.
         """
-        return self.listen(self.encode_picture(frames.flatten(0, 1)), audio, valid)
+        return self.listen(self.encode_picture(frames.flatten(0, 1)), audio[:, :, None], valid)
 
     def encode_picture(self, frames: Tensor) -> PictureFeatures:
         """Encode frames [N, 3, h, w]: what no sound has touched."""
@@ -155,47 +168,64 @@ class PCMANet(nn.Module):
             return PictureFeatures(projected, None)
         return PictureFeatures(projected, self.agreement.name(projected[1:], maps[-1]))
 
+    def name_sound(self, moments: Tensor) -> NamedSound:
+        """Say what sounds are, without a picture.
+
+        Args:
+            moments: [N, 1 + S, D] embeddings of each moment, and of S others around it.
+
+        Raises:
+            WeightsError: the network names no sources.
+        """
+        if self.agreement is None:
+            raise WeightsError("this network names no sources")
+        tags: Tensor | None = None
+        if self.agreement.sound.evidence is not None:
+            tags = self.audio_encoder.tags(moments)  # type: ignore[union-attr, operator]
+        named = self.agreement.sound(moments, tags)
+        return NamedSound(named, None if tags is None else tags[:, 0])
+
     def listen(
         self,
         seen: PictureFeatures,
-        audio: Tensor,
+        moments: Tensor,
         valid: Tensor,
         *,
-        around: Tensor | None = None,
         forced: Tensor | None = None,
     ) -> NetworkOutput:
         """Segment clips whose frames are already encoded by `encode_picture`.
 
         Args:
             seen: of the B·T frames, clip by clip.
-            audio, valid: as in `forward_embeddings`.
-            around: [B, T, S, D] embeddings of the sound before and after each step; only the
-                naming of sources hears them.
+            moments: [B, T, 1 + S, D] embeddings of each step's sound, and of the sound before and
+                after it, which only the naming of sources hears.
+            valid: as in `forward_embeddings`.
             forced: [B, T, K] logits of the source classes that take the place of the sound side's
                 (teacher forcing).
         """
         B, T = valid.shape
-        sound, features = audio.flatten(0, 1), seen.maps
+        moments, features = moments.flatten(0, 1), seen.maps
+        sound = moments[:, 0]
         if self.gates_padding:
             steps = valid.flatten().to(sound.dtype)
             sound = sound * steps[:, None]
             features = [f * steps[:, None, None, None] for f in features]
-        evidence, sources = None, None
+        evidence, sources, heard = None, None, None
         if self.agreement is not None:
             assert seen.picture is not None
-            if forced is None:
-                said = self.agreement.sound(sound, None if around is None else around.flatten(0, 1))
-            else:
-                said = forced.flatten(0, 1)
+            said, tags = self.name_sound(moments)
+            said = said if forced is None else forced.flatten(0, 1)
             evidence = self.agreement(seen.picture, said)
             named = (seen.picture, said)
             sources = SourceLogits(*(x.float().reshape(B, T, *x.shape[1:]) for x in named))
+            heard = None if tags is None else tags.float().reshape(B, T, -1)
         logits, marks = self._decode(features, self.audio_projection(sound), valid, evidence)
         shares = torch.stack([m.flatten(1).float().mean(dim=1) for m in marks], dim=1)
         return NetworkOutput(
             stage_logits=tuple(x.float().reshape(B, T, *x.shape[1:]) for x in logits),
             selected=shares.reshape(B, T, -1),
             sources=sources,
+            heard=heard,
         )
 
     def _decode(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from avscli.checkpoints import load_network
 from avscli.errors import CheckpointMismatchError, UsageError
+from avscli.networks.backbones.mobile_tagger import MobileTagger, load_audioset_tagger
 from avscli.networks.backbones.pvt_v2 import PyramidVisionTransformer, load_imagenet_pvt_v2
 from avscli.networks.backbones.resnet import ResNet, load_imagenet_resnet
 from avscli.networks.backbones.vggish import VGGish, load_audioset_vggish
@@ -86,6 +87,8 @@ def start_encoder(encoder: nn.Module, path: Path) -> None:
             load_imagenet_resnet(encoder, read_state_dict(path))
         elif isinstance(encoder, VGGish):
             load_audioset_vggish(encoder, read_state_dict(path))
+        elif isinstance(encoder, MobileTagger):
+            load_audioset_tagger(encoder, read_state_dict(path))
         else:
             start_from_tflite(encoder, path)
     except CheckpointMismatchError as err:

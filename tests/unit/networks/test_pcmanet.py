@@ -12,11 +12,11 @@ from avscli.networks.pcmanet.modules import (
     AudioVisualGroupAttention,
     GuidedFusion,
     QuerySelectedCrossAttention,
-    SoundNaming,
     SourceAgreement,
     confidence_induced_mask,
 )
 from avscli.networks.pcmanet.network import PCMANet
+from avscli.networks.pcmanet.sound_naming import SoundNaming
 from avscli.networks.registry import build_network, list_networks
 from tests.networks_for_tests import TINY_SPEC, make_inputs, make_network
 
@@ -79,7 +79,7 @@ def test_encoding_the_frames_once_for_several_sounds_changes_nothing(agreeing):
     with torch.inference_mode():
         apart = agreeing.forward_embeddings(one_picture, sound, inputs.valid)
         shared = agreeing.listen(
-            agreeing.encode_picture(inputs.frames[0]).repeated(2), sound, inputs.valid
+            agreeing.encode_picture(inputs.frames[0]).repeated(2), sound[:, :, None], inputs.valid
         )
     for a, b in zip(apart.stage_logits, shared.stage_logits, strict=True):
         torch.testing.assert_close(a, b)
@@ -238,13 +238,13 @@ def test_the_same_sound_all_around_changes_nothing(agreeing):
 
 def test_sounds_around_have_a_say_by_their_likeness():
     torch.manual_seed(0)
-    naming = SoundNaming(6, 3).eval()
+    naming = SoundNaming(6, ("dog", "cat", "bird"), hears_tags=False).eval()
     torch.nn.init.normal_(naming.usual)
-    own, around = torch.rand(8, 6), torch.rand(8, 4, 6)
+    moments = torch.rand(8, 5, 6)
     with torch.inference_mode():
-        logits = naming(own, around)
-        each = torch.stack([naming(own), *(naming(around[:, s]) for s in range(4))], dim=1)
-        hidden = naming.hidden(torch.cat((own[:, None], around), dim=1)) - naming.usual
+        logits = naming(moments)
+        each = torch.stack([naming(moments[:, s : s + 1]) for s in range(5)], dim=1)
+        hidden = naming.hidden(moments) - naming.usual
         likeness = torch.cosine_similarity(hidden, hidden[:, :1], dim=-1)
     weights = torch.exp(likeness / 0.3)
     mean = (weights[..., None] * each).sum(dim=1) / weights.sum(dim=1, keepdim=True)
@@ -255,20 +255,20 @@ def test_sounds_around_have_a_say_by_their_likeness():
 
 def test_sounds_around_never_make_a_moment_surer():
     torch.manual_seed(0)
-    naming = SoundNaming(6, 3).eval()
-    own, around = torch.rand(64, 6), torch.rand(64, 4, 6)
+    naming = SoundNaming(6, ("dog", "cat", "bird"), hears_tags=False).eval()
+    moments = torch.rand(64, 5, 6)
     with torch.inference_mode():
-        assert (naming(own, around).amax(dim=1) <= naming(own).amax(dim=1) + 1e-6).all()
+        assert (naming(moments).amax(dim=1) <= naming(moments[:, :1]).amax(dim=1) + 1e-6).all()
 
 
 def test_a_sound_unlike_those_around_it_stands_alone():
     torch.manual_seed(0)
-    naming = SoundNaming(4, 2).eval()
+    naming = SoundNaming(4, ("dog", "cat"), hears_tags=False).eval()
     naming.usual.copy_(naming.hidden.bias.detach())
-    own = torch.rand(1, 4)
+    own = torch.rand(1, 1, 4)
     with torch.inference_mode():
         alone = naming(own)
-        opposite = naming(own, -own[:, None].expand(1, 6, 4))
+        opposite = naming(torch.cat((own, -own.expand(1, 6, 4)), dim=1))
         loudest = (naming(-own) - alone).abs().max()
     # 6 e^(−2 / 0.3) of it, and as much again where that would make it surer
     assert (opposite - alone).abs().max() < 0.016 * loudest
@@ -293,11 +293,12 @@ def test_enlarging_last_gives_nearly_the_published_fusion_inside_the_picture():
 
 def test_picture_and_sound_agree_with_the_probability_that_both_name_one_class():
     torch.manual_seed(0)
-    agreement = SourceAgreement(4, 5, 6, 3).eval()
+    naming = SoundNaming(6, ("dog", "cat", "bird"), hears_tags=False)
+    agreement = SourceAgreement(4, 5, naming, 3).eval()
     maps = [torch.rand(2, 4, s, s) for s in (8, 4, 2)]
     with torch.inference_mode():
         picture = agreement.name(maps, torch.rand(2, 5, 2, 2))
-        sound = agreement.sound(torch.rand(2, 6))
+        sound = agreement.sound(torch.rand(2, 1, 6))
         logit = agreement(picture, sound)
     assert picture.shape == (2, 1 + 3, 8, 8)
     shown, heard = picture.softmax(dim=1)[:, 1:], sound.sigmoid()

@@ -2,19 +2,16 @@
 
 import json
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
 from avscli.errors import UsageError, WeightsError
-from avscli.networks.pcmanet.modules import SoundNaming
 from avscli.training import loop
 from avscli.training.loop import Trainer
-from avscli.training.losses import naming_loss
 from avscli.training.samples import SCENE_NAMES, Sample, SceneSamples, SoundSample
-from avscli.training.sound_side import SoundSide, SoundTeachers
 from avscli.training.state import STATE_FILE, make_folder
 from tests.recipes import tiny_couple_recipe
 
@@ -55,31 +52,29 @@ def _one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize(
-    ("teachers", "kept"),
-    [(0, 1), (0, 3), (1, 1), (1, 3), (1, 4), (1, 5)],
-    ids=[
-        "after the sound phase",
-        "in the middle",
-        "in the teacher's round",
-        "in its pupil's",
-        "after them",
-        "with masks after them",
-    ],
-)
+@pytest.fixture(params=["mobile_audio", "mobile_tagger"])
+def encoder(request) -> dict[str, object]:
+    """Return the changes of the recipe that take an encoder without or with a tagger."""
+    architecture = {**tiny_couple_recipe().spec.architecture, "audio_encoder": request.param}
+    log_mel = "efficientat" if request.param == "mobile_tagger" else "vggish"
+    spec = replace(tiny_couple_recipe().spec, architecture=architecture, log_mel=log_mel)
+    return {"spec": spec}
+
+
+@pytest.mark.parametrize("kept", [1, 2, 3], ids=["within the sounds", "after them", "with masks"])
 def test_a_killed_and_resumed_run_equals_an_undisturbed_one_bit_for_bit(
-    tmp_path, monkeypatch, teachers, kept
+    tmp_path, monkeypatch, encoder, kept
 ):
-    rounds = {"sound_teachers": teachers, "sound_steps": 1 + teachers}
-    undisturbed = make_trainer(tmp_path / "whole", **rounds)
+    phases = encoder | {"sound_steps": 2}
+    undisturbed = make_trainer(tmp_path / "whole", **phases)
     undisturbed.run(quiet=True)
 
     monkeypatch.setattr(loop, "SAVE_EVERY_SECONDS", 0.0)
-    killed = make_trainer(tmp_path / "killed", Dying(couples=2 * kept), **rounds)  # two a step
+    killed = make_trainer(tmp_path / "killed", Dying(couples=2 * kept), **phases)  # two a step
     with pytest.raises(ConnectionError):
         killed.run(quiet=True)
     assert killed.step == kept
-    resumed = make_trainer(tmp_path / "killed", **rounds)
+    resumed = make_trainer(tmp_path / "killed", **phases)
     assert resumed.resume()
     assert resumed.step == kept
     resumed.run(quiet=True)
@@ -114,14 +109,13 @@ def test_early_blocks_are_frozen_first_and_train_in_the_end(tmp_path, monkeypatc
     assert not torch.equal(resumed.network.backbone.stem.weight, start)
 
 
-def test_the_learning_rate_rises_then_falls_to_zero_in_every_round_and_after_them(tmp_path):
-    trainer = make_trainer(tmp_path, sound_steps=50, sound_teachers=1, steps=100, warmup_share=0.1)
-    sound = [trainer._rate(step) for step in range(100)]
+def test_the_learning_rate_rises_then_falls_to_zero_in_both_phases(tmp_path):
+    trainer = make_trainer(tmp_path, sound_steps=50, steps=100, warmup_share=0.1)
+    sound = [trainer._rate(step) for step in range(50)]
     assert sound[0] == pytest.approx(0.2)
     assert sound[4] == sound[5] == 1.0
     assert sound[49] < 0.01
-    assert sound[50:] == sound[:50]
-    rates = [trainer._rate(100 + step) for step in range(101)]
+    rates = [trainer._rate(50 + step) for step in range(101)]
     assert rates[0] == pytest.approx(0.1)
     assert rates[9] == rates[10] == 1.0
     assert rates[55] == pytest.approx(0.5)
@@ -140,35 +134,53 @@ def test_the_sound_side_trains_alone_first(tmp_path, monkeypatch):
     assert all(name.startswith("agreement.sound.") for name in changed if "agreement" in name)
 
 
-def test_every_teacher_starts_alike_hears_other_windows_and_the_last_round_learns_their_mean(
-    tmp_path, monkeypatch
-):
-    learned = []
-    monkeypatch.setattr(
-        loop, "naming_loss", lambda *args: learned.append(args) or naming_loss(*args)
-    )
-    trainer = make_trainer(tmp_path, sound_steps=2, sound_teachers=2, steps=1)
-    start = {k: v.clone() for k, v in trainer.sound_side.state_dict().items()}
-    sound_losses, starts_alike = trainer._sound_losses, []
+def test_a_tagger_is_taught_what_it_said_before_and_stays_near_it(tmp_path):
+    spec = tiny_couple_recipe().spec
+    architecture = {**spec.architecture, "audio_encoder": "mobile_tagger"}
+    tagging = replace(spec, architecture=architecture, log_mel="efficientat")
 
-    def noting_how_it_starts(batch):
-        now = trainer.sound_side.state_dict()
-        starts_alike.append(
-            not trainer.optimizer.state and all(torch.equal(now[k], v) for k, v in start.items())
+    def tags_after(weight: float) -> torch.Tensor:
+        torch.manual_seed(0)
+        trainer = make_trainer(
+            tmp_path / str(weight), spec=tagging, sound_steps=12, steps=0, tag_weight=weight
         )
-        return sound_losses(batch)
+        windows = torch.rand(4, 1, 128, 98, generator=torch.Generator().manual_seed(1))
+        trainer.run(quiet=True)
+        with torch.inference_mode():
+            before = trainer.tagger.tags(trainer.tagger(windows))
+            after = trainer.sound_side(windows).tags
+        return (after.sigmoid() - before.sigmoid()).abs().mean()
 
-    monkeypatch.setattr(trainer, "_sound_losses", noting_how_it_starts)
+    assert tags_after(5.0) < 0.5 * tags_after(0.0)
+
+
+def test_sounds_whose_makers_nobody_knows_teach_no_names(tmp_path):
+    trainer = make_trainer(tmp_path, sound_steps=1)
+    batch = next(trainer._batches())
+    unknown = replace(batch, is_known=torch.zeros(len(batch.heard), dtype=torch.bool))
+    assert trainer._sound_losses(batch)["heard"] > 0
+    assert trainer._sound_losses(unknown)["heard"] == 0
+
+
+def test_what_is_fitted_when_the_sound_side_is_trained_stays(tmp_path):
+    fitted = []
+
+    def fit(network) -> None:
+        fitted.append(network.agreement.sound.names.bias.detach().clone())
+        network.agreement.sound.usual.fill_(0.25)
+
+    make_folder(tmp_path)
+    trainer = Trainer(
+        tiny_couple_recipe(sound_steps=2),
+        [SceneSamples(SCENE_NAMES)],
+        [1.0],
+        folder=tmp_path,
+        on_sound_end=fit,
+    )
     trainer.run(quiet=True)
-    assert starts_alike == [True, False] * 3
-
-    first, second = trainer.teachers.state()
-    weight = "naming.names.weight"
-    assert not torch.equal(first[weight], second[weight])
-    assert not torch.equal(first[weight], start[weight])
-    # two losses a step: of the sounds' names, which are true ones, and of the sources
-    targets = [present for _logits, present in learned[1::2]]
-    assert [set(t.unique().tolist()) <= {0.0, 1.0} for t in targets] == [True] * 4 + [False] * 2
+    (bias,) = fitted
+    torch.testing.assert_close(trainer.average["agreement.sound.names.bias"], bias)
+    assert (trainer.average["agreement.sound.usual"] == 0.25).all()
 
 
 def run_noting_what_stages_believe(trainer, monkeypatch) -> tuple[list, list]:
@@ -189,7 +201,7 @@ def test_a_frozen_sound_side_says_the_same_as_in_use(tmp_path, monkeypatch):
     believed, batches = run_noting_what_stages_believe(trainer, monkeypatch)
     network = trainer.network.eval()
     with torch.inference_mode():
-        said = [network.agreement.sound(network.audio_encoder(b.log_mel)) for b in batches]
+        said = [network.name_sound(network.audio_encoder(b.log_mel)[:, None])[0] for b in batches]
     torch.testing.assert_close(torch.cat(believed), torch.cat(said))
 
 
@@ -203,26 +215,6 @@ def test_a_share_of_the_samples_is_trained_with_teacher_forcing(tmp_path, monkey
     assert torch.equal(heard[is_forced] > 0.0, truth[is_forced] > 0.0)
     sounding = torch.cat([(batch.target == 1).flatten(1).any(dim=1) for batch in batches])
     assert truth[sounding].any(dim=1).all()
-
-
-def test_the_mean_of_teachers_is_taken_of_logits_and_told_as_probability():
-    torch.manual_seed(0)
-    naming = SoundNaming(8, 3)
-    encoder = nn.Flatten()
-    teachers = SoundTeachers(2)
-    windows, told = torch.randn(5, 1, 2, 4), []
-    for _ in range(2):
-        assert not teachers.are_ready
-        nn.init.normal_(naming.names.weight)
-        teachers.add(SoundSide(encoder, naming, nn.Linear(256, 4)))
-        told.append(naming.eval()(windows.flatten(1)))
-        naming.train()  # its dropout must not reach what it teaches
-    assert teachers.are_ready
-    torch.testing.assert_close(teachers.mean(windows), ((told[0] + told[1]) / 2).sigmoid())
-
-
-def test_without_teachers_none_teaches():
-    assert not SoundTeachers(0).are_ready
 
 
 def test_the_averaged_sound_side_is_the_one_that_stays(tmp_path, monkeypatch):
@@ -244,7 +236,7 @@ def test_losses_are_logged_as_json_lines(tmp_path, monkeypatch):
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [2, 4]
     masks = {"shown", "stage1", "stage2", "stage3", "stage4"}
-    assert [row.keys() - {"step"} for row in rows] == [{"tags", "heard"}, masks]
+    assert [row.keys() - {"step"} for row in rows] == [{"heard"}, masks]
     assert all(value > 0 for row in rows for value in row.values())
 
 

@@ -43,7 +43,6 @@ def test_a_wrong_file_is_a_usage_error_that_names_it(tmp_path, text):
         {"precision": "int8"},
         {"teacher_forcing_share": 1.5},
         {"scenes_share": -0.1},
-        {"sound_teachers": -1},
     ],
     ids=str,
 )

@@ -76,7 +76,7 @@ def test_training_draws_from_the_training_split_only(source):
     held_out = {p.image for split in ("val", "test") for p in data.pictures(split)}
     held_out |= {s.audio for split in ("val", "test") for s in data.sounds(split)}
     used = {p.image for group in source.pictures.values() for p in group}
-    used |= {s.audio for group in source.recordings.values() for s in group}
+    used |= {audio for group in source.recordings.values() for audio in group}
     assert used
     assert not used & held_out
 
