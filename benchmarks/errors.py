@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from avscli.checkpoints import load_network
 from avscli.datasets.avsmix import AvsMix, Pair, load_pair
@@ -25,6 +25,7 @@ from avscli.evaluation.network.judging import judge
 from avscli.evaluation.protocols import AvsProtocol, summary
 from avscli.evaluation.rows import ClipRow
 from avscli.media.stills import read_indices
+from avscli.networks.pcmanet.network import NamedSound, PCMANet
 
 SURE_LOGIT = 8.0
 LEAST_PIXELS = 30  # of a class that counts as visible
@@ -32,18 +33,25 @@ DECLINED = 0.95
 SIZES = {"under 1 %": 0.01, "1 to 5 %": 0.05, "5 to 20 %": 0.2, "over 20 %": 1.1}
 
 
-class Hearing(nn.Module):
-    """The sound side of a network; remembers what it said, or says what it is told."""
+class Hearing:
+    """Takes the place of a network's naming of sounds; remembers what it said, or what it is told.
 
-    def __init__(self, inner: nn.Module) -> None:
-        super().__init__()
-        self.inner = inner
+    Args:
+        network: names sources.
+    """
+
+    def __init__(self, network: PCMANet) -> None:
+        self.inner = network.name_sound
         self.told: Tensor | None = None
         self.said = torch.empty(0)
+        network.name_sound = self  # type: ignore[method-assign]
 
-    def forward(self, embedding: Tensor, around: Tensor | None = None) -> Tensor:
-        self.said = self.inner(embedding, around) if self.told is None else self.told
-        return self.said
+    def __call__(self, moments: Tensor) -> NamedSound:
+        named = self.inner(moments)
+        if self.told is not None:
+            named = named._replace(sources=self.told)
+        self.said = named.sources
+        return named
 
 
 def rounded(values: dict[str, float]) -> dict[str, float]:
@@ -103,11 +111,8 @@ def main() -> None:
     options = parser.parse_args()
 
     network = load_network(options.weights)
-    agreement, names = (
-        network.agreement,
-        list(network.spec.architecture["source_classes"].split(",")),
-    )
-    hearing = agreement.sound = Hearing(agreement.sound)
+    names = list(network.spec.source_classes)
+    hearing = Hearing(network)
     runtime = start(network, "cpu", precision="fp32", warn=print)
     data = AvsMix.open(options.avsmix)
     pairs = list(islice(data.pairs(options.split), 0, None, options.every))
