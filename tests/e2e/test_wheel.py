@@ -89,7 +89,9 @@ def test_the_wheel_holds_every_module_recipe_and_weight_and_nothing_else(
     with zipfile.ZipFile(installed.wheel) as wheel:
         names = {name for name in wheel.namelist() if ".dist-info/" not in name}
     package = {
-        p for p in (ROOT / "avscli").rglob("*.*") if p.suffix in (".py", ".toml", ".typed", ".html")
+        p
+        for p in (ROOT / "avscli").rglob("*.*")
+        if p.suffix in (".py", ".toml", ".typed", ".html", ".csv")
     }
     weights = {p for p in (ROOT / "weights").iterdir() if p.is_file()}
     expected = {p.relative_to(ROOT).as_posix() for p in package}
