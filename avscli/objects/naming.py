@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from avscli.masks import BoolMask, LabelMap, Logits
 
-KNOWN_SHARE = 0.25
+KNOWN_SHARE = 0.1  # nearly all regions that sound have a name, 99 % the right one: decision 0015
 PART_SHARE = 0.1
 PART_OF_FRAME = 0.001  # what `postprocess` calls notable
 

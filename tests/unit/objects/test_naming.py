@@ -64,7 +64,7 @@ def test_a_part_that_is_too_small_to_stand_stays_with_the_rest() -> None:
 
 
 def test_a_part_that_is_not_clear_enough_stays_with_the_rest() -> None:
-    sources = SourceProbabilities(halves(0, 1), np.array([1, 0.2], np.float32))
+    sources = SourceProbabilities(halves(0, 1), np.array([1, 0.09], np.float32))
     found = name_regions(frame(ACROSS), SURE, sources, unknown=UNKNOWN)
     assert [region.category_id for region in found.named] == [1]
     assert found.named[0].category_score == pytest.approx(0.45)
