@@ -36,9 +36,11 @@ from avscli.training.tag_fitting import fit_tags
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from avscli.datatypes import NetworkInput, NetworkSpec
     from avscli.devices import Runtime
     from avscli.evaluation.network.samples import EvaluationSet
     from avscli.networks.pcmanet.network import PCMANet
+    from avscli.training.calibration import Calibration
     from avscli.training.recipe import Recipe
 
 NUM_SCENE_FRAMES = 200  # for validation
@@ -124,6 +126,7 @@ def export(
         "licence": "research use; see the model card",
         "source": f"avs train, recipe {recipe.name}, seed {recipe.seed}, {trainer.step} steps",
     }
+    sets = _validation_sets(data, sounds)
     with TemporaryDirectory() as scratch:  # nothing unfinished has the checkpoint's name
 
         def runtime() -> Runtime:
@@ -133,28 +136,36 @@ def export(
             return start(load_network(str(draft)), "cpu", precision="fp32", warn=warn)
 
         calibrated = runtime()
-        sets = _validation_sets(data, sounds)
         judged = [of_set for name, of_set in sets.items() if name != "scenes"] or [sets["scenes"]]
         found = calibrate(calibrated, chain.from_iterable(each.samples() for each in judged))
         shifted = calibrated.network.state_dict()
         weights |= {k: v for k, v in shifted.items() if k.startswith("agreement.sound.")}
-        info["spec"] = dataclasses.replace(
-            recipe.spec,
-            temperature=found.temperature,
-            **dataclasses.asdict(found.operating_points[BALANCED]),
-            operating_points=found.operating_points,
-        )
+        info["spec"] = _calibrated_spec(recipe.spec, found)
         info["scores"] = _validation_scores(runtime(), sets) | {
             "sound_shift": found.sound_shift,
             "calibration_error_before": found.error_before,
             "calibration_error_after": found.error_after,
         }
     path = trainer.folder / f"{recipe.name}.safetensors"
+    save_checkpoint(
+        path, weights, info, dtype=torch.float16, golden_inputs=_golden_inputs(recipe.spec)
+    )
+    return path
+
+
+def _calibrated_spec(spec: NetworkSpec, found: Calibration) -> NetworkSpec:
+    return dataclasses.replace(
+        spec,
+        temperature=found.temperature,
+        **dataclasses.asdict(found.operating_points[BALANCED]),
+        operating_points=found.operating_points,
+    )
+
+
+def _golden_inputs(spec: NetworkSpec) -> NetworkInput:
     scenes = SceneFrames(TEST_SEEDS[:NUM_GOLDEN_FRAMES])
     frames = [scenes.read(index) for index in range(NUM_GOLDEN_FRAMES)]
-    golden_inputs = prepare_labelled(frames, recipe.spec).inputs
-    save_checkpoint(path, weights, info, dtype=torch.float16, golden_inputs=golden_inputs)
-    return path
+    return prepare_labelled(frames, spec).inputs
 
 
 def _trained_on(data: AvsMix | None, sounds: Path | None) -> list[str]:
