@@ -5,8 +5,8 @@
 Marks every pair of avsmix in which something visible sounds and names the regions with each of
 some values of ``KNOWN_SHARE``. Of the *sounding* regions, half of whose pixels or more do sound:
 the share that is given a name, of these the share with the right one (the class that most of the
-region's sounding pixels have), and right minus wrong names as a share of all. Of the other regions
-the share that is called unknown.
+region's sounding pixels have); right names, and right minus wrong ones, as shares of all. Of the
+other regions the share that is called unknown.
 """
 
 from __future__ import annotations
@@ -86,6 +86,7 @@ def row_of(counts: Counter[str]) -> dict[str, float]:
         "sounding": sounding,
         "named": named / sounding,
         "right_of_named": right / max(named, 1),
+        "right": right / sounding,
         "right_less_wrong": (2 * right - named) / sounding,
         "others": counts["other"],
         "others_unknown": 1 - counts["other, named"] / max(counts["other"], 1),
