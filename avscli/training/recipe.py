@@ -92,6 +92,9 @@ class Recipe:
         ):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise UsageError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
+        tags = self.spec.architecture.get("audio_encoder") == "mobile_tagger"
+        if self.sound_steps and not tags and not self.source_classes:
+            raise UsageError("sound_steps have nothing to learn without source_classes or a tagger")
         if self.precision not in ("fp32", "bf16"):
             raise UsageError(f"precision must be fp32 or bf16, got {self.precision!r}")
 
@@ -103,9 +106,7 @@ class Recipe:
     @property
     def source_classes(self) -> tuple[str, ...]:
         """Names of what picture and sound are classified into; may be empty."""
-        return tuple(
-            n for n in str(self.spec.architecture.get("source_classes", "")).split(",") if n
-        )
+        return self.spec.source_classes
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what must not change when a run is resumed, as plain JSON values."""

@@ -51,6 +51,15 @@ def test_values_that_cannot_work_are_refused(changes):
         find_recipe("mini").with_overrides(**changes)
 
 
+def test_sound_steps_that_could_teach_nothing_are_refused():
+    recipe = find_recipe("mini")
+    deaf = {**recipe.spec.architecture, "audio_encoder": "mobile_audio", "source_classes": ""}
+    spec = dataclasses.replace(recipe.spec, architecture=deaf, log_mel="vggish")
+    with pytest.raises(UsageError, match="sound_steps"):
+        recipe.with_overrides(spec=spec)
+    assert recipe.with_overrides(spec=spec, sound_steps=0).sound_steps == 0
+
+
 def test_the_last_steps_train_at_the_late_size():
     recipe = find_recipe("mini").with_overrides(steps=10, late_share=0.2)
     sizes = [recipe.size_hw_at(step) for step in range(10)]
