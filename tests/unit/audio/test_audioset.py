@@ -37,10 +37,8 @@ def test_names_that_say_nothing_of_their_maker_are_no_evidence_against_anybody()
     assert all(telling[name] for name in ("Applause", "Rain", "Speech", "Violin, fiddle"))
 
 
-def test_every_maker_in_the_table_is_a_class_of_the_shipped_recipe() -> None:
+def test_only_telling_names_have_makers_among_the_classes_of_the_shipped_recipe() -> None:
     classes = find_recipe("mini").spec.source_classes
     has_a_class = makers_of_names(classes).any(axis=1)
-    has_none = makers_of_names(()).shape == (527, 0)
-    assert has_none
     assert 100 < has_a_class.sum() < telling_names().sum()
     assert not (has_a_class & ~telling_names()).any()
