@@ -198,16 +198,26 @@ class PatchTrack:
         log_mel: [N, 1, 96, 64] float32, the VGGish patch of second k at place k.
         levels_dbfs: [N] float64 level of the sound in each patch; -inf for digital silence, nan
             where only the patch is known.
+        windows: [N, 15600] float32, the sound of each patch, for networks that take other log-mel;
+            None where only patches are stored.
     """
 
     log_mel: NDArray[np.float32]
     levels_dbfs: NDArray[np.float64]
+    windows: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         if self.log_mel.ndim != 4 or self.log_mel.shape[1:] != (1, 96, 64):
             raise ValueError(f"log_mel must be [N, 1, 96, 64], got {self.log_mel.shape}")
         if self.levels_dbfs.shape != self.log_mel.shape[:1]:
             raise ValueError(f"{len(self.log_mel)} patches, {len(self.levels_dbfs)} levels")
+        if self.windows is not None and self.windows.shape != (len(self.log_mel), WINDOW_SAMPLES):
+            raise ValueError(f"{len(self.log_mel)} patches, windows {self.windows.shape}")
+
+    def taken(self, places: NDArray[np.int64]) -> PatchTrack:
+        """Return the patches at some places, in that order."""
+        windows = None if self.windows is None else self.windows[places]
+        return PatchTrack(self.log_mel[places], self.levels_dbfs[places], windows)
 
     def nearest(self, pts_seconds: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return [n] int64: the patch of each time; beyond the ends, the first and the last."""

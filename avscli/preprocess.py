@@ -93,17 +93,26 @@ def _heard(clip: Clip, spec: NetworkSpec) -> _Heard:
     times = np.array([frame.stamp.pts_seconds for frame in clip.analysed])
     moments = np.add.outer(times, offsets)
     if isinstance(clip.audio, PatchTrack):
-        if spec.log_mel != "vggish":
-            raise DataError(
-                "the data hold VGGish's log-mel patches in place of sound, and this network hears "
-                "finer ones",
-                hint="use the data set's recordings, or a network of VGGish's patches",
-            )
-        patches = torch.from_numpy(clip.audio.log_mel[clip.audio.nearest(moments), 0])
-        return _Heard(patches, clip.audio.levels_dbfs[clip.audio.nearest(times)])
-    windows = centred_windows(clip.audio, moments.ravel())
-    log_mel = front_end.of_windows(windows).reshape(-1, len(offsets), *front_end.patch_shape)
-    return _Heard(log_mel, level_dbfs(windows[:: len(offsets)]))
+        log_mel = _stored_log_mel(clip.audio.taken(clip.audio.nearest(moments.ravel())), spec)
+        levels_dbfs = clip.audio.levels_dbfs[clip.audio.nearest(times)]
+    else:
+        windows = centred_windows(clip.audio, moments.ravel())
+        log_mel = front_end.of_windows(windows)
+        levels_dbfs = level_dbfs(windows[:: len(offsets)])
+    return _Heard(log_mel.reshape(-1, len(offsets), *front_end.patch_shape), levels_dbfs)
+
+
+def _stored_log_mel(sound: PatchTrack, spec: NetworkSpec) -> Tensor:
+    """Return the patches [N, 1, ·, ·] of stored sound that a network takes."""
+    if spec.log_mel == "vggish":
+        return torch.from_numpy(sound.log_mel)
+    if sound.windows is None:
+        raise DataError(
+            "the data hold VGGish's log-mel patches in place of sound, and this network hears "
+            "finer ones",
+            hint="use a copy with recordings (.wav), or a network of VGGish's patches",
+        )
+    return FRONT_ENDS[spec.log_mel].of_windows(sound.windows)
 
 
 def normalised(frames: Tensor, spec: NetworkSpec) -> Tensor:

@@ -201,25 +201,30 @@ class AvsBench:
             DataError: naming the file.
         """
         T = len(files.frames)
-        if files.sound.suffix == ".pkl":
-            patches = stored_log_mel(files.sound)[:T]
-            levels = np.full(len(patches), np.nan)
-        else:
-            waveform = sound_of(files.sound)
-            patches = log_mel_patches(waveform).numpy()[:T]
-            starts = PATCH_FRAMES * HOP_SAMPLES * np.arange(len(patches))
-            windows = [waveform[start : start + WINDOW_SAMPLES] for start in starts]
-            levels = level_dbfs(np.stack(windows)) if windows else np.zeros(0)
-        if not len(patches):
+        sound = _stored(files.sound) if files.sound.suffix == ".pkl" else _recorded(files.sound)
+        if not len(sound.log_mel):
             raise DataError(f"sound {files.sound} is shorter than one patch (0.975 s)")
-        lacking = T - len(patches)
+        whole = sound.taken(np.minimum(np.arange(T), len(sound.log_mel) - 1))
         if self.kind == "avsbench-avss":
-            last, level = np.zeros_like(patches[-1]), -np.inf
-        else:
-            last, level = patches[-1], levels[-1]
-        return PatchTrack(
-            np.stack([*patches, *[last] * lacking]), np.append(levels, [level] * lacking)
-        )
+            lacking = slice(len(sound.log_mel), None)
+            whole.log_mel[lacking] = 0.0
+            whole.levels_dbfs[lacking] = -np.inf
+            if whole.windows is not None:
+                whole.windows[lacking] = 0.0
+        return whole
+
+
+def _stored(path: Path) -> PatchTrack:
+    patches = stored_log_mel(path)
+    return PatchTrack(patches, np.full(len(patches), np.nan))
+
+
+def _recorded(path: Path) -> PatchTrack:
+    waveform = sound_of(path)
+    patches = log_mel_patches(waveform).numpy()
+    starts = PATCH_FRAMES * HOP_SAMPLES * np.arange(len(patches))
+    windows = waveform[starts[:, None] + np.arange(WINDOW_SAMPLES)]
+    return PatchTrack(patches, level_dbfs(windows), windows)
 
 
 def _s4(root: Path, row: dict[str, str]) -> ClipFiles:

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from avscli.audio.fine_log_mel import window_fine_log_mel
 from avscli.audio.log_mel import window_log_mel
 from avscli.audio.windows import centred_windows
 from avscli.datatypes import (
+    WINDOW_SAMPLES,
     AnalysedFrame,
     AudioTrack,
     Clip,
@@ -152,6 +154,20 @@ def test_stored_patches_are_heard_as_they_are_and_the_last_one_beyond_the_end() 
 def test_no_network_hears_its_own_moment_twice_or_hours_ahead(seconds):
     with pytest.raises(ValueError, match="sound_offsets_seconds"):
         dataclasses.replace(SPEC, sound_offsets_seconds=(1.0, seconds))
+
+
+def test_recorded_patches_are_heard_in_the_log_mel_that_the_network_takes() -> None:
+    windows = 0.1 * np.random.default_rng(0).standard_normal((4, WINDOW_SAMPLES), np.float32)
+    track = PatchTrack(window_log_mel(windows).numpy(), np.full(4, -20.0), windows)
+    stamps = [FrameStamp(k, k, float(k)) for k in range(4)]
+    clip = dataclasses.replace(
+        make_clip(), audio=track, analysed=tuple(map(AnalysedFrame, stamps, range(4)))
+    )
+    spec = dataclasses.replace(SPEC, log_mel="efficientat", sound_offsets_seconds=(1.0,))
+    heard = prepare([clip], spec).inputs.log_mel[0]
+    expected = window_fine_log_mel(windows)[:, 0]
+    torch.testing.assert_close(heard[:, 0], expected)
+    torch.testing.assert_close(heard[:, 1], expected[[1, 2, 3, 3]])
 
 
 def test_stored_patches_are_refused_by_a_network_that_hears_finer_ones() -> None:

@@ -89,8 +89,7 @@ class AvsBenchClips:
     def _lent(self, donor: ClipFiles, num_steps: int) -> PatchTrack:
         """Return a clip's sound for a number of steps, from its start again where it ends."""
         sound = self.data.read_sound(donor)
-        steps = np.arange(num_steps) % len(sound.log_mel)
-        return PatchTrack(sound.log_mel[steps], sound.levels_dbfs[steps])
+        return sound.taken(np.arange(num_steps) % len(sound.log_mel))
 
 
 def open_set(selection: DataSelection) -> AvsBenchClips:

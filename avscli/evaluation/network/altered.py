@@ -41,13 +41,10 @@ def altered_clips(data: LabelledSet) -> Iterator[Altered]:
 def _silence(sound: AudioTrack | PatchTrack) -> AudioTrack | PatchTrack:
     if not isinstance(sound, PatchTrack):
         return replace(sound, samples=np.zeros_like(sound.samples))
-    patch = window_log_mel(np.zeros((1, WINDOW_SAMPLES), np.float32)).numpy()
-    count = len(sound.log_mel)
-    return PatchTrack(np.repeat(patch, count, axis=0), np.full(count, -np.inf))
+    windows = np.zeros((len(sound.log_mel), WINDOW_SAMPLES), np.float32)
+    return PatchTrack(window_log_mel(windows).numpy(), np.full(len(windows), -np.inf), windows)
 
 
 def _shifted(sound: PatchTrack) -> PatchTrack:
     """Return the sound later by two steps, what falls off the end coming first."""
-    return PatchTrack(
-        np.roll(sound.log_mel, SHIFT_STEPS, axis=0), np.roll(sound.levels_dbfs, SHIFT_STEPS)
-    )
+    return sound.taken(np.roll(np.arange(len(sound.log_mel)), SHIFT_STEPS))
