@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from avscli.config import DevicePrecision, Precision
-    from avscli.datatypes import NetworkSpec
+    from avscli.datatypes import CheckpointInfo, NetworkSpec
     from avscli.masks import BoolMask
     from avscli.networks.contract import AVSNetwork
 
@@ -29,14 +29,53 @@ _FALLBACKS = ("cuda", "mps", "cpu")
 _CLIPS_PER_PASS = {"cuda": 16, "mps": 8, "cpu": 4}
 
 
+class Runtime(Protocol):
+    """A network somewhere that runs it: all that a run knows of the two.
+
+    Attributes:
+        batch_clips: clips that are best given to it at once.
+        warnings: what was told about the device so far.
+    """
+
+    batch_clips: int
+    warnings: list[str]
+
+    @property
+    def warn(self) -> Callable[[str], None]:
+        """Where warnings go."""
+        ...
+
+    @property
+    def spec(self) -> NetworkSpec:
+        """What the network expects and promises."""
+        ...
+
+    @property
+    def checkpoint(self) -> CheckpointInfo | None:
+        """Where its weights came from; None before any were loaded."""
+        ...
+
+    def forward(self, inputs: NetworkInput) -> NetworkOutput:
+        """Run a batch, of any size; outputs are float32 on the CPU.
+
+        Raises:
+            DeviceError: the device cannot do it.
+            WeightsError: the network gives values that are not numbers.
+        """
+        ...
+
+    def facts(self) -> dict[str, str | int]:
+        """Return where and how the network runs, for reports."""
+        ...
+
+
 @dataclass(slots=True)
-class Runtime:
-    """A network on its device, and how many clips it takes at once.
+class TorchRuntime:
+    """A PyTorch network on its device, and how many clips it takes at once.
 
     Attributes:
         batch_clips: halved whenever the device runs out of memory.
-        warn: where warnings go.
-        warnings: what was told about the device so far.
+        warn, warnings: as in `Runtime`.
     """
 
     network: AVSNetwork
@@ -45,6 +84,16 @@ class Runtime:
     batch_clips: int
     warn: Callable[[str], None]
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def spec(self) -> NetworkSpec:
+        """What the network expects and promises."""
+        return self.network.spec
+
+    @property
+    def checkpoint(self) -> CheckpointInfo | None:
+        """Where its weights came from; None before any were loaded."""
+        return self.network.checkpoint
 
     def forward(self, inputs: NetworkInput) -> NetworkOutput:
         """Run a batch; outputs are float32 on the CPU.
@@ -177,7 +226,7 @@ def start(
     batch_clips: int | None = None,
     golden: tuple[NetworkInput, Tensor] | None = None,
     warn: Callable[[str], None],
-) -> Runtime:
+) -> TorchRuntime:
     """Put together a runtime for a network that already lies on its device.
 
     Args:
@@ -198,7 +247,7 @@ def start(
 
     chosen = choose_precision(precision, device, golden_iou)
     clips = batch_clips or max(1, _CLIPS_PER_PASS[device.split(":")[0]] // network.spec.clip_length)
-    return Runtime(network, device, chosen, clips, warn)
+    return TorchRuntime(network, device, chosen, clips, warn)
 
 
 def _marked(logits: Tensor, spec: NetworkSpec) -> BoolMask:

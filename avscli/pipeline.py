@@ -106,7 +106,7 @@ def segment_file(
         NoAudioError: it has no sound, and the options do not allow that.
         OutputError: the folder exists, cannot be written, or the disk is full.
     """
-    assert runtime.network.checkpoint is not None, "load_network fills it in"
+    assert runtime.checkpoint is not None, "load_network fills it in"
     with (
         probed(source, audio_track=options.read.audio_track) as media,
         RunFolder(output_root, source, overwrite=options.overwrite) as folder,
@@ -114,12 +114,12 @@ def segment_file(
         run = ReportBuilder(
             replace(media, path=source),
             _sha256_of(source),
-            runtime.network.checkpoint,
+            runtime.checkpoint,
             options,
             runtime.warn,
         )
         _warn_of_copy(media, source, run.warn)
-        reader = read_clips(media, runtime.network.spec, options.read, run.warn)
+        reader = read_clips(media, runtime.spec, options.read, run.warn)
         making = _making(folder, reader, run)
         with ExitStack() as stack:
             predictions = stack.enter_context(closing(predict_frames(reader, runtime, options)))
@@ -169,7 +169,7 @@ def segment(
     with probed(Path(path), audio_track=options.read.audio_track) as media:
         _warn_of_copy(media, Path(path), warn)
         runtime = open_runtime(weights, options, warn)
-        reader = read_clips(media, runtime.network.spec, options.read, warn)
+        reader = read_clips(media, runtime.spec, options.read, warn)
         yield from predict_frames(reader, runtime, options)
 
 
@@ -183,7 +183,7 @@ def predict_frames(
     size_hw = reader.media.height, reader.media.width
     with closing(predict_steps(reader, runtime)) as steps:
         rule = mask_rule(runtime, options)
-        yield from finish(steps, size_hw, rule, runtime.network.spec, runtime.warn)
+        yield from finish(steps, size_hw, rule, runtime.spec, runtime.warn)
 
 
 def predict_steps(reader: ClipReader, runtime: Runtime) -> Generator[StepOutput, None, None]:
@@ -202,7 +202,7 @@ def predict_steps(reader: ClipReader, runtime: Runtime) -> Generator[StepOutput,
 def mask_rule(runtime: Runtime, options: SegmentOptions) -> MaskRule:
     """Return how logits become masks: as the options say, else as the checkpoint does."""
     return MaskRule.of(
-        runtime.network.spec,
+        runtime.spec,
         prefer=options.prefer,
         threshold=options.threshold,
         region_threshold=options.region_threshold,
@@ -231,7 +231,7 @@ def _warn_of_copy(media: MediaInfo, source: Path, warn: Callable[[str], None]) -
 def _batches(reader: ClipReader, runtime: Runtime) -> Iterator[tuple[list[Clip], PreparedBatch]]:
     clips = iter(reader)
     while batch := list(islice(clips, runtime.batch_clips)):
-        yield batch, prepare(batch, runtime.network.spec)
+        yield batch, prepare(batch, runtime.spec)
 
 
 def _sinks(making: Making) -> Iterator[FrameSink]:

@@ -41,7 +41,7 @@ SHARES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6)
 
 def said_of(runtime: Runtime, data: AvsMix, pair: Pair) -> StepOutput:
     """Return what the network says of a pair."""
-    spec = runtime.network.spec
+    spec = runtime.spec
     clips = load_pair(data, pair).network_clips(spec)
     prepared = prepare(clips, spec)
     return next(split_steps(runtime.forward(prepared.inputs), clips, prepared.levels_dbfs))
@@ -58,7 +58,7 @@ def judge(
         classes: [H, W] uint8, class index of each pixel.
         sounding: names of the indices that sound.
     """
-    spec = runtime.network.spec
+    spec = runtime.spec
     rule, size_hw = MaskRule.of(spec), (classes.shape[0], classes.shape[1])
     logits = step.stage_logits[0]
     probability = foreground_probability(logits, rule.temperature)

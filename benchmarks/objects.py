@@ -76,7 +76,7 @@ def with_network(
     seeds: Iterable[int], fps: int, runtime: Runtime, folder: Path, size_hw: SizeHW
 ) -> dict[str, float]:
     """Return the scores of scenes that went through a network as videos."""
-    total, spec = Following(), runtime.network.spec
+    total, spec = Following(), runtime.spec
     categories = {i: name.removeprefix("scene_") for i, name in spec.categories.items()}
     for seed in seeds:
         plan = plan_scene(seed, num_frames=fps * SECONDS, fps=Fraction(fps), size_hw=size_hw)

@@ -115,7 +115,7 @@ def main() -> None:
         tables.append(table((name, "shipped", "network", "apart"), rows_of(found[name])))
     facts: dict[str, object] = {
         "setting": describe(),
-        "weights_sha256": runtime.network.checkpoint.sha256,
+        "weights_sha256": runtime.checkpoint.sha256,
         "seconds": round(time.monotonic() - began, 1),
     }
     show(facts | found, *tables)

@@ -108,7 +108,7 @@ class Parts:
 
     def __init__(self, clip: Path, folder: Path, runtime: Runtime) -> None:
         self.costs: Costs = {}
-        self._folder, self._runtime, self._spec = folder, runtime, runtime.network.spec
+        self._folder, self._runtime, self._spec = folder, runtime, runtime.spec
         self._options = SegmentOptions()
         self._media = probe(clip)
         self._size_hw = self._media.height, self._media.width

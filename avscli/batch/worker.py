@@ -10,6 +10,7 @@ import os
 import sys
 import time
 import traceback
+from collections import deque
 from typing import TYPE_CHECKING
 
 from avscli.batch.child import Message, Parent
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from avscli.results import Progress
 
 SPEAK_EVERY_SECONDS = 0.5
+_MOST_WARNINGS = 20
 
 
 def main() -> None:
@@ -37,7 +39,6 @@ def main() -> None:
     parent.answer(message)
     if runtime is None:
         return
-    runtime.warn = _ignore  # what a file's run warns of is in its result
     for message in messages:
         job = Job(**message)
         parent.answer({"event": "started", "key": job.key})
@@ -51,13 +52,14 @@ def try_to_open(weights: str, options: SegmentOptions) -> tuple[Runtime | None, 
     """Load a network, and return it with a message that it is ready, or None with the reason."""
     from avscli.pipeline import open_runtime
 
-    warnings: list[str] = []
+    # The runtime goes on to warn here while it works; that is in the results of files.
+    warnings: deque[str] = deque(maxlen=_MOST_WARNINGS)
     try:
         runtime = open_runtime(weights, options, warnings.append)
     except AvscliError as err:
         kind = type(err).__name__
         return None, {"event": "unusable", "kind": kind, "message": str(err), "hint": err.hint}
-    return runtime, {"event": "ready", "device": runtime.facts(), "warnings": warnings}
+    return runtime, {"event": "ready", "device": runtime.facts(), "warnings": list(warnings)}
 
 
 def do_job(
@@ -91,10 +93,6 @@ def _keep_to(cores: list[int]) -> None:
     """Use these cores only: every library counts what it may use, PyTorch and FFmpeg too."""
     if cores and sys.platform == "linux":
         os.sched_setaffinity(0, cores)
-
-
-def _ignore(_message: str) -> None:
-    return
 
 
 if __name__ == "__main__":

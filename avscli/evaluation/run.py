@@ -129,7 +129,7 @@ def evaluate_network(
     if isinstance(data, EvaluationVideos):
         return evaluate_videos(runtime, data, options, on_progress)
     options = _options_of_frames(options)
-    spec, began = runtime.network.spec, time.perf_counter()
+    spec, began = runtime.spec, time.perf_counter()
     sums = _sums(options, _num_classes(spec, data), data.class_names)
     network_seconds = 0.0
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from avscli.datasets.labelled import LabelledClip
-    from avscli.devices import Runtime
+    from avscli.devices import TorchRuntime
     from avscli.networks.pcmanet.modules import SourceAgreement
 
 THRESHOLDS = tuple(k / 100 for k in range(20, 81, 5))
@@ -88,7 +88,7 @@ class Calibration:
     error_after: float
 
 
-def calibrate(runtime: Runtime, frames: Iterable[LabelledClip]) -> Calibration:
+def calibrate(runtime: TorchRuntime, frames: Iterable[LabelledClip]) -> Calibration:
     """Choose the shift of the sound side, fit the temperature, choose the thresholds.
 
     Args:
@@ -107,7 +107,7 @@ def calibrate(runtime: Runtime, frames: Iterable[LabelledClip]) -> Calibration:
 
 
 @torch.inference_mode()
-def _learn_what_is_usual(runtime: Runtime, frames: Sequence[LabelledClip]) -> None:
+def _learn_what_is_usual(runtime: TorchRuntime, frames: Sequence[LabelledClip]) -> None:
     """Tell the sound side what its hidden features mostly are, over all windows of the frames."""
     network = runtime.network
     agreement: SourceAgreement | None = getattr(network, "agreement", None)
@@ -122,7 +122,7 @@ def _learn_what_is_usual(runtime: Runtime, frames: Sequence[LabelledClip]) -> No
 
 
 def _shift_the_sound(
-    runtime: Runtime, frames: Sequence[LabelledClip]
+    runtime: TorchRuntime, frames: Sequence[LabelledClip]
 ) -> tuple[float, list[Evidence]]:
     """Find the best shift, and what the network then says.
 
@@ -145,9 +145,9 @@ def _shift_the_sound(
     return shift, [gather(runtime, frame) for frame in frames]
 
 
-def gather(runtime: Runtime, frame: LabelledClip) -> Evidence:
+def gather(runtime: TorchRuntime, frame: LabelledClip) -> Evidence:
     """Run a network on one frame and keep some rows and columns of the picture's own size."""
-    inputs = prepare_labelled([frame], runtime.network.spec).inputs
+    inputs = prepare_labelled([frame], runtime.spec).inputs
     logits = resize_plane(runtime.forward(inputs).logits[0, 0, 0].numpy(), frame.size_hw)
     some = (slice(None, None, _STEP), slice(None, None, _STEP))
     target = frame.targets[0][some]

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from avscli.datatypes import NetworkInput, NetworkSpec
-    from avscli.devices import Runtime
+    from avscli.devices import TorchRuntime
     from avscli.evaluation.network.samples import EvaluationSet
     from avscli.networks.pcmanet.network import PCMANet
     from avscli.training.calibration import Calibration
@@ -129,7 +129,7 @@ def export(
     sets = _validation_sets(data, sounds)
     with TemporaryDirectory() as scratch:  # nothing unfinished has the checkpoint's name
 
-        def runtime() -> Runtime:
+        def runtime() -> TorchRuntime:
             """Load the weights as they will be stored: in half precision."""
             draft = Path(scratch) / "draft.safetensors"
             save_checkpoint(draft, weights, info, dtype=torch.float16)
@@ -186,7 +186,9 @@ def _validation_sets(data: AvsMix | None, sounds: Path | None) -> dict[str, Eval
     }
 
 
-def _validation_scores(runtime: Runtime, sets: Mapping[str, EvaluationSet]) -> dict[str, float]:
+def _validation_scores(
+    runtime: TorchRuntime, sets: Mapping[str, EvaluationSet]
+) -> dict[str, float]:
     """Return what `avs eval` tells of all, as one flat table."""
     scored: dict[str, float] = {}
     for name, of_set in sets.items():

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from avscli.datatypes import NetworkInput, NetworkOutput
-from avscli.devices import Runtime
+from avscli.devices import TorchRuntime
 from avscli.errors import MediaError, OutputError
 from avscli.media.frames import FrameReader
 from avscli.outputs.confidence import ConfidenceSink
@@ -65,13 +65,13 @@ class PassesOfTheNetwork:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.number = self.allowed = 0
-        forward = Runtime.forward
+        forward = TorchRuntime.forward
 
-        def counted(runtime: Runtime, inputs: NetworkInput) -> NetworkOutput:
+        def counted(runtime: TorchRuntime, inputs: NetworkInput) -> NetworkOutput:
             self.number += 1
             return forward(runtime, inputs)
 
-        monkeypatch.setattr(Runtime, "forward", counted)
+        monkeypatch.setattr(TorchRuntime, "forward", counted)
 
 
 DISK, BUG, CTRL_C = OutputError("disk gone"), RuntimeError("a bug"), KeyboardInterrupt()
@@ -82,7 +82,9 @@ ENDINGS = {
 }
 # Everything but the journal is an extra output, whose bugs end nothing (docs/decisions/0010).
 FAILURES = [
-    *product([(JournalSink, "write"), (Runtime, "forward"), (FrameReader, "_stamped")], ENDINGS),
+    *product(
+        [(JournalSink, "write"), (TorchRuntime, "forward"), (FrameReader, "_stamped")], ENDINGS
+    ),
     *product([(OverlaySink, "write"), (OverlaySink, "_blend")], [DISK, CTRL_C]),
     *product([(ConfidenceSink, "write")], [DISK, CTRL_C]),
 ]
@@ -134,7 +136,7 @@ def failing_after(num_calls: int, method: Callable[..., object]) -> Callable[...
 def test_a_failure_in_the_middle_ends_the_run_too(
     avs: Avs, weights: Path, long_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Runtime, "forward", failing_after(30, Runtime.forward))
+    monkeypatch.setattr(TorchRuntime, "forward", failing_after(30, TorchRuntime.forward))
     threads = set(threading.enumerate())
     outcome = avs("segment", long_clip, "-o", tmp_path / "out", "-w", weights, "--quiet")
     assert (outcome.code, outcome.err) == (3, "error: the cable was pulled\n")

@@ -7,7 +7,7 @@ import torch
 
 from avscli import devices
 from avscli.datatypes import NetworkInput, SourceLogits
-from avscli.devices import Runtime, choose_device, choose_precision, start
+from avscli.devices import TorchRuntime, choose_device, choose_precision, start
 from avscli.errors import DeviceError, ExitCode, WeightsError
 from tests.networks_for_tests import TINY_SPEC, make_inputs, make_network
 
@@ -43,7 +43,7 @@ def test_auto_takes_the_cpu_without_a_word_where_there_is_nothing_else():
 def test_running_out_of_memory_halves_the_batch_says_so_once_and_gives_the_same_numbers():
     warnings: list[str] = []
     network, inputs = ShortOfMemory(), make_inputs(8)
-    runtime = Runtime(network, "cpu", "fp32", 8, warnings.append)
+    runtime = TorchRuntime(network, "cpu", "fp32", 8, warnings.append)
     with torch.inference_mode():
         expected = network.network(inputs).logits
     torch.testing.assert_close(runtime.forward(inputs).logits, expected, atol=1e-5, rtol=1e-4)
@@ -55,7 +55,7 @@ def test_running_out_of_memory_halves_the_batch_says_so_once_and_gives_the_same_
 def test_a_clip_that_does_not_fit_alone_is_a_device_error():
     network = ShortOfMemory()
     network.fits = 0
-    runtime = Runtime(network, "cpu", "fp32", 4, lambda _message: None)
+    runtime = TorchRuntime(network, "cpu", "fp32", 4, lambda _message: None)
     with pytest.raises(DeviceError, match="one clip") as caught:
         runtime.forward(make_inputs(4))
     assert caught.value.hint
@@ -68,7 +68,7 @@ def test_logits_that_are_not_numbers_end_the_run_instead_of_becoming_masks(preci
     network = make_network()
     with torch.no_grad():
         network.heads[0][-1].bias.fill_(torch.nan)
-    runtime = Runtime(network, "cpu", precision, 1, pytest.fail)
+    runtime = TorchRuntime(network, "cpu", precision, 1, pytest.fail)
     with pytest.raises(kind, match=f"not numbers in {precision}") as caught:
         runtime.forward(make_inputs(1))
     assert caught.value.hint
@@ -86,7 +86,7 @@ def test_what_padded_steps_hold_is_nobodys_business():
     network.forward = with_a_padded_step
     inputs = make_inputs(2)
     inputs.valid[:, -1] = False
-    logits = Runtime(network, "cpu", "fp32", 2, pytest.fail).forward(inputs).logits
+    logits = TorchRuntime(network, "cpu", "fp32", 2, pytest.fail).forward(inputs).logits
     assert logits[:, -1].isnan().all()
     assert not logits[:, :-1].isnan().any()
 
@@ -116,8 +116,8 @@ def test_a_network_without_a_golden_runs_in_float32_on_a_cpu():
 
 def test_bfloat16_outputs_are_float32_and_close():
     network, inputs = make_network(), make_inputs(1)
-    exact = Runtime(network, "cpu", "fp32", 1, pytest.fail).forward(inputs).logits
-    rough = Runtime(network, "cpu", "bf16", 1, pytest.fail).forward(inputs).logits
+    exact = TorchRuntime(network, "cpu", "fp32", 1, pytest.fail).forward(inputs).logits
+    rough = TorchRuntime(network, "cpu", "bf16", 1, pytest.fail).forward(inputs).logits
     assert rough.dtype == torch.float32
     assert 0.0 < (exact - rough).abs().max() < 0.1 * exact.abs().max() + 0.1
 
@@ -126,9 +126,9 @@ def test_bfloat16_outputs_are_float32_and_close():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 def test_a_gpu_gives_the_cpus_numbers():
     network, inputs = make_network(), make_inputs(2)
-    expected = Runtime(network, "cpu", "fp32", 2, pytest.fail).forward(inputs).logits
+    expected = TorchRuntime(network, "cpu", "fp32", 2, pytest.fail).forward(inputs).logits
     network.to("cuda")
-    got = Runtime(network, "cuda", "fp32", 2, pytest.fail).forward(inputs).logits
+    got = TorchRuntime(network, "cuda", "fp32", 2, pytest.fail).forward(inputs).logits
     torch.testing.assert_close(got, expected, atol=1e-3, rtol=1e-3)
 
 
@@ -152,7 +152,9 @@ class Telling(torch.nn.Module):
 @pytest.mark.parametrize("batch_clips", [8, 3])
 def test_what_a_network_says_of_its_sources_comes_through_in_parts_too(batch_clips):
     inputs = make_inputs(8)
-    sources = Runtime(Telling(), "cpu", "fp32", batch_clips, pytest.fail).forward(inputs).sources
+    sources = (
+        TorchRuntime(Telling(), "cpu", "fp32", batch_clips, pytest.fail).forward(inputs).sources
+    )
     assert sources is not None
     assert (sources.picture.dtype, sources.picture.shape) == (torch.float32, (8, 3, 2, 1, 1))
     torch.testing.assert_close(sources.sound[..., 0], inputs.frames.mean(dim=(2, 3, 4)))

@@ -43,7 +43,7 @@ def judge(
     Raises:
         UsageError: the spec has no such operating point.
     """
-    spec, size_hw = runtime.network.spec, clip.size_hw
+    spec, size_hw = runtime.spec, clip.size_hw
     rule = MaskRule.of(spec, prefer=prefer, threshold=threshold)
     clips = clip.network_clips(spec)
     prepared = prepare(clips, spec)

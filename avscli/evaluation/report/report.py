@@ -65,7 +65,7 @@ class EvaluationReport:
 
 def checkpoint_facts(runtime: Runtime) -> Json:
     """Return what a report tells of the weights."""
-    spec, checkpoint = runtime.network.spec, runtime.network.checkpoint
+    spec, checkpoint = runtime.spec, runtime.checkpoint
     assert checkpoint is not None, "load_network fills it in"
     return {
         "name": checkpoint.name,

@@ -84,7 +84,7 @@ def evaluate_videos(
         _judge(video, runtime, run, sums, on_progress)
     results = {name: protocol.result() for name, protocol in sums.protocols.items()}
     total = time.perf_counter() - began
-    point = runtime.network.spec.operating_point(options.prefer)
+    point = runtime.spec.operating_point(options.prefer)
     used = replace(options, threshold=options.threshold or point.threshold)
     return EvaluationReport(
         date_created=report_time(),
@@ -161,7 +161,7 @@ def _opened(video: LabelledVideo, runtime: Runtime, run: SegmentOptions) -> Iter
     """Open a video as `avs segment` does; what is wrong with it is wrong with the data."""
     try:
         with probed(video.path) as media:
-            yield read_clips(media, runtime.network.spec, run.read, runtime.warn)
+            yield read_clips(media, runtime.spec, run.read, runtime.warn)
     except MediaError as err:
         raise DataError(str(err), hint=err.hint) from err
 
@@ -175,7 +175,7 @@ def _seen_frames(
     be late.
     """
     size_hw = reader.media.height, reader.media.width
-    rule, spec = mask_rule(runtime, run), runtime.network.spec
+    rule, spec = mask_rule(runtime, run), runtime.spec
     first: float | None = None
     with closing(predict_steps(reader, runtime)) as steps:
         ours, theirs = tee(steps)  # `finish` is one step ahead: so much waits for the other
