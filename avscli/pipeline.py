@@ -1,7 +1,7 @@
 """From one file to its masks, overlay and report: the module to read first.
 
 probe ─▶ clips (decoding ahead, in a thread) ─▶ network ─▶ masks in time order ─▶ sinks
-                                                             overlay encodes in its own thread
+    source is hashed in its own thread                       overlay encodes in its own thread
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from avscli.checkpoints import load_network, read_golden
 from avscli.config import DEFAULT_WEIGHTS, SegmentOptions
 from avscli.datatypes import BALANCED
 from avscli.devices import Runtime, choose_device, start
-from avscli.errors import MediaError, UsageError, WeightsError
+from avscli.errors import UsageError, WeightsError
 from avscli.masks import MaskRule
 from avscli.media.fallback import probed
 from avscli.media.prefetch import prefetch
 from avscli.media.reader import read_clips
-from avscli.outputs.artifacts import Making, artifact_sinks, write_artifacts
+from avscli.media.source_hash import SourceHash
+from avscli.outputs.artifacts import Finished, Making, artifact_sinks, write_artifacts
 from avscli.outputs.coco import Provenance
 from avscli.outputs.journal import JOURNAL_NAME, JournalSink, read_journal
 from avscli.outputs.run_folder import RunFolder
@@ -32,7 +33,7 @@ from avscli.outputs.tracks import summed_objects
 from avscli.postprocess import finish, in_time_order, split_steps
 from avscli.preprocess import prepare
 from avscli.report_builder import ReportBuilder
-from avscli.shipped import find_checkpoint, sha256_of
+from avscli.shipped import find_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -110,14 +111,9 @@ def segment_file(
     with (
         probed(source, audio_track=options.read.audio_track) as media,
         RunFolder(output_root, source, overwrite=options.overwrite) as folder,
+        SourceHash(source) as source_hash,
     ):
-        run = ReportBuilder(
-            replace(media, path=source),
-            _sha256_of(source),
-            runtime.checkpoint,
-            options,
-            runtime.warn,
-        )
+        run = ReportBuilder(replace(media, path=source), runtime.checkpoint, options, runtime.warn)
         _warn_of_copy(media, source, run.warn)
         reader = read_clips(media, runtime.spec, options.read, run.warn)
         making = _making(folder, reader, run)
@@ -128,12 +124,17 @@ def segment_file(
                 for sink in sinks:
                     sink.write(prediction)
                 run.count(prediction)
+                source_hash.check()
                 on_progress(run.progress())
             run.mark("frames")
         run.mark("closing")
         objects = summed_objects(read_journal(folder / JOURNAL_NAME), making.spec.categories)
         run.mark("objects")
-        write_artifacts(making, objects)
+        run.source_sha256 = source_hash.hexdigest(
+            lambda share: on_progress(replace(run.progress(), hashed_share=share))
+        )
+        run.mark("hashing")
+        write_artifacts(making, Finished(objects, _provenance(run)))
         run.mark("artifacts")
         report = run.report(
             output_root / source.name,
@@ -210,16 +211,6 @@ def mask_rule(runtime: Runtime, options: SegmentOptions) -> MaskRule:
     )
 
 
-def _sha256_of(source: Path) -> str:
-    try:
-        return sha256_of(source)
-    except OSError as err:
-        raise MediaError(
-            f"cannot read {source}: {err.strerror or err}",
-            hint="check the disk or the network it lies on, then run again",
-        ) from err
-
-
 def _warn_of_copy(media: MediaInfo, source: Path, warn: Callable[[str], None]) -> None:
     if media.path != source:
         warn(
@@ -246,7 +237,6 @@ def _making(folder: Path, reader: ClipReader, run: ReportBuilder) -> Making:
         opened=reader.media,
         spec=run.checkpoint.spec,
         options=run.options,
-        provenance=_provenance(run),
         on_warning=run.warn,
         on_offset=run.note_overlay_offset,
         on_failure=run.fail_output,

@@ -43,19 +43,20 @@ class ReportBuilder:
 
     Attributes:
         media: the source.
-        source_sha256: of its bytes.
         checkpoint: of the network that ran.
         options: as they were resolved.
         tell: where warnings go besides the report.
+        source_sha256: of the source's bytes; hashing them takes as long as reading them, so it is
+            set once that is done.
         failed_outputs: why outputs that were asked for are not there, by name.
         overlay_offset_seconds: source time at the overlay's zero; None without an overlay.
     """
 
     media: MediaInfo
-    source_sha256: str
     checkpoint: CheckpointInfo
     options: SegmentOptions
     tell: Callable[[str], None]
+    source_sha256: str = ""
     warnings: list[str] = field(default_factory=list)
     timings_seconds: dict[str, float] = field(default_factory=dict)
     failed_outputs: dict[str, str] = field(default_factory=dict)
@@ -117,7 +118,7 @@ class ReportBuilder:
     def mark(self, phase: str) -> None:
         """Note how long the time since the last mark took."""
         passed = time.monotonic() - self._started - sum(self.timings_seconds.values())
-        self.timings_seconds[phase] = round(passed, 3)
+        self.timings_seconds[phase] = max(0.0, round(passed, 3))
 
     def progress(self) -> Progress:
         """Return how far the run has come."""

@@ -127,12 +127,16 @@ class FramePrediction:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far one file has come; totals are None when the source does not declare them."""
+    """How far one file has come; totals are None when the source does not declare them.
+
+    `hashed_share`, 0…1, is how much of the source is hashed, while that alone is waited for.
+    """
 
     frames_done: int
     frames_total: int | None
     media_seconds_done: float
     media_seconds_total: float | None
+    hashed_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

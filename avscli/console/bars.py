@@ -109,7 +109,9 @@ def progress(title: str, *, quiet: bool) -> Iterator[Callable[[results.Progress]
 
         def update(state: results.Progress) -> None:
             elapsed = time.monotonic() - started
-            speed = f"{state.media_seconds_done / elapsed:.2f}× real time" if elapsed > 0 else ""
-            count(state.frames_done, state.frames_total, speed)
+            how = f"{state.media_seconds_done / elapsed:.2f}× real time" if elapsed > 0 else ""
+            if state.hashed_share is not None:
+                how = f"hashing the source: {state.hashed_share:.0%}"
+            count(state.frames_done, state.frames_total, how)
 
         yield update

@@ -40,7 +40,6 @@ class Making:
         opened: what is read of it: the file itself, or a copy in another container.
         spec: of the network.
         options: of the run.
-        provenance: where the masks come from.
         on_warning: told what the user should know.
         on_offset: told the source seconds at which the overlay's time line starts.
         on_failure: told the name of an artifact that could not be made, and why.
@@ -51,10 +50,22 @@ class Making:
     opened: MediaInfo
     spec: NetworkSpec
     options: SegmentOptions
-    provenance: Provenance
     on_warning: Callable[[str], None]
     on_offset: Callable[[float], None]
     on_failure: Callable[[str, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What is known once the journal is whole.
+
+    Attributes:
+        objects: what sounds, and when.
+        provenance: where the masks come from.
+    """
+
+    objects: tuple[ObjectSummary, ...]
+    provenance: Provenance
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +83,7 @@ class Artifact:
     file_name: str
     what: str
     sink: Callable[[Making], FrameSink] | None = None
-    write: Callable[[Making, tuple[ObjectSummary, ...]], object] | None = None
+    write: Callable[[Making, Finished], object] | None = None
     source_share: float = 0.0
 
 
@@ -103,18 +114,18 @@ ARTIFACTS: Mapping[str, Artifact] = {
     "objects": Artifact(
         OBJECTS_NAME,
         "a row per object",
-        write=lambda making, objects: write_objects(making.folder / OBJECTS_NAME, objects),
+        write=lambda making, done: write_objects(making.folder / OBJECTS_NAME, done.objects),
     ),
     "events": Artifact(
         EVENTS_NAME,
         "a subtitle per interval in which an object sounds",
-        write=lambda making, objects: write_events(making.folder / EVENTS_NAME, objects),
+        write=lambda making, done: write_events(making.folder / EVENTS_NAME, done.objects),
     ),
     "coco": Artifact(
         COCO_NAME,
         "COCO instances of the analysed frames",
-        write=lambda making, _: write_coco(
-            making.folder, making.source, making.spec, making.provenance
+        write=lambda making, done: write_coco(
+            making.folder, making.source, making.spec, done.provenance
         ),
     ),
 }
@@ -140,7 +151,7 @@ def artifact_sinks(making: Making) -> Iterator[FrameSink]:
             )
 
 
-def write_artifacts(making: Making, objects: tuple[ObjectSummary, ...]) -> None:
+def write_artifacts(making: Making, done: Finished) -> None:
     """Write what is made from the finished journal; a failure costs the artifact and nothing else.
 
     Raises:
@@ -149,4 +160,4 @@ def write_artifacts(making: Making, objects: tuple[ObjectSummary, ...]) -> None:
     for name, artifact in wanted(making.options).items():
         if artifact.write is not None:
             with extra_output(making.folder / artifact.file_name, partial(making.on_failure, name)):
-                artifact.write(making, objects)
+                artifact.write(making, done)

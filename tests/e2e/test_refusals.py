@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 
 from avscli.batch.jobs import Job, run_job
 from avscli.config import SegmentOptions
+from avscli.media.source_hash import SourceHash
 from avscli.pipeline import open_runtime
 from tests.builders import make_video, truncated_copy
 from tests.conftest import Avs
@@ -373,10 +374,10 @@ def test_an_unknown_command_and_a_missing_source_are_refused(avs: Avs) -> None:
 def test_a_disk_that_fails_while_the_source_is_hashed_is_no_internal_error(
     avs: Avs, weights: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(path: Path) -> str:
+    def fails(_hash: SourceHash) -> str:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr("avscli.pipeline.sha256_of", fails)
+    monkeypatch.setattr(SourceHash, "_read", fails)
     outcome = avs("segment", clip, "-o", tmp_path / "out", "-w", weights)
     assert f"cannot read {clip}: Input/output error" in require_refusal(outcome, 3)
     runtime = open_runtime(str(weights), SegmentOptions(device="cpu"), pytest.fail)

@@ -161,6 +161,15 @@ def test_plain_progress_speaks_every_ten_seconds(capsys: Captured, clock: list[f
     ]
 
 
+def test_progress_says_when_only_the_hash_is_waited_for(
+    capsys: Captured, clock: list[float]
+) -> None:
+    with console.progress("clip", quiet=False) as update:
+        clock[0] = 10.0
+        update(replace(state(100), hashed_share=0.421))
+    assert capsys.readouterr().err == "clip: 100/100 frames, hashing the source: 42%\n"
+
+
 def test_plain_progress_without_a_known_length_has_no_total(
     capsys: Captured, clock: list[float]
 ) -> None:

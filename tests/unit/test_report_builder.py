@@ -38,7 +38,7 @@ def make_builder(
 ) -> ReportBuilder:
     chosen = replace(SegmentOptions(), read=read, **options)
     tell = [].append if said is None else said.append
-    return ReportBuilder(media or make_media(), "a" * 64, CHECKPOINT, chosen, tell)
+    return ReportBuilder(media or make_media(), CHECKPOINT, chosen, tell, source_sha256="a" * 64)
 
 
 def test_frames_are_counted_by_kind() -> None:
