@@ -21,6 +21,7 @@ from avscli.errors import UsageError
 from avscli.json_values import decoded
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from torch import Tensor
@@ -417,17 +418,28 @@ class NetworkInput:
         frames: [B, T, 3, h, w] float32, normalised by the spec's mean and std.
         log_mel: [B, T, 1 + S, ·, ·] float32 log-mel patches of the spec's kind ([96, 64] VGGish's,
             [128, 98] EfficientAT's): of each step's own window, then of those at the spec's S
-            ``sound_offsets_seconds`` from it.
+            ``sound_offsets_seconds`` from it; no patches, [B, T, 0, ·, ·], where there are
+            embeddings.
         valid: [B, T] bool, False where a step is padding.
+        embeddings: [B, T, 1 + S, D] float32, what the network's own ``encode_sound`` makes of these
+            patches, when that is known already.
     """
 
     frames: Tensor
     log_mel: Tensor
     valid: Tensor
+    embeddings: Tensor | None = None
 
     def to(self, device: str) -> NetworkInput:
         """Return the same batch on another device."""
-        return NetworkInput(self.frames.to(device), self.log_mel.to(device), self.valid.to(device))
+        return self.of_each(lambda values: values.to(device))
+
+    def of_each(self, change: Callable[[Tensor], Tensor]) -> NetworkInput:
+        """Return the batch with every tensor changed in the same way: moved, or cut by clips."""
+        embeddings = None if self.embeddings is None else change(self.embeddings)
+        return NetworkInput(
+            change(self.frames), change(self.log_mel), change(self.valid), embeddings
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from operator import itemgetter
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
@@ -11,9 +13,10 @@ import torch
 from avscli.datatypes import NetworkInput, NetworkOutput
 from avscli.errors import DeviceError, WeightsError
 from avscli.masks import MaskRule, mask_iou
+from avscli.networks.contract import HearsApart
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from torch import Tensor
 
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from avscli.datatypes import CheckpointInfo, NetworkSpec
     from avscli.masks import BoolMask
     from avscli.networks.contract import AVSNetwork
+    from avscli.preprocess import SoundEncoder
 
 OutputT = TypeVar("OutputT")  # `NetworkOutput`, or what one of its fields holds
 GOLDEN_IOU = 0.99  # a faster arithmetic must give these masks, or it is not used
@@ -61,6 +65,14 @@ class Runtime(Protocol):
         Raises:
             DeviceError: the device cannot do it.
             WeightsError: the network gives values that are not numbers.
+        """
+        ...
+
+    @property
+    def sound_encoder(self) -> SoundEncoder | None:
+        """Makes embeddings of log-mel patches for `NetworkInput.embeddings`, in any thread.
+
+        None where the network takes patches alone.
         """
         ...
 
@@ -122,6 +134,16 @@ class TorchRuntime:
         self.tell(f"{self.device} ran out of memory; going on with fewer clips a pass")
         return self._in_parts(inputs)
 
+    @property
+    def sound_encoder(self) -> SoundEncoder | None:
+        """The network's own `HearsApart.encode_sound`, here."""
+        return self._encode_sound if isinstance(self.network, HearsApart) else None
+
+    def _encode_sound(self, log_mel: Tensor) -> Tensor:
+        assert isinstance(self.network, HearsApart)
+        with _arithmetic(self.device, self.precision):
+            return _on_cpu(self.network.encode_sound(log_mel.to(self.device)))
+
     def tell(self, message: str) -> None:
         """Keep a warning about the device and pass it on, once however often it comes."""
         if message not in self.warnings:
@@ -155,13 +177,7 @@ class TorchRuntime:
     def _in_parts(self, inputs: NetworkInput) -> NetworkOutput:
         size = self.batch_clips
         parts = [
-            self.forward(
-                NetworkInput(
-                    inputs.frames[i : i + size],
-                    inputs.log_mel[i : i + size],
-                    inputs.valid[i : i + size],
-                )
-            )
+            self.forward(inputs.of_each(itemgetter(slice(i, i + size))))
             for i in range(0, len(inputs.valid), size)
         ]
         return _joined(parts)
@@ -289,14 +305,20 @@ def _is_out_of_memory(err: RuntimeError) -> bool:
 
 
 def _run(network: AVSNetwork, inputs: NetworkInput, device: str, precision: str) -> NetworkOutput:
+    with _arithmetic(device, precision):
+        output = network(inputs.to(device))
+    return _on_cpu(output)
+
+
+@contextmanager
+def _arithmetic(device: str, precision: str) -> Iterator[None]:
     kind = device.split(":")[0]
     with (
         torch.inference_mode(),
         torch.autocast(kind, _DTYPES[precision], enabled=precision != "fp32"),
         torch.backends.cudnn.flags(enabled=True, allow_tf32=False),  # fp32 means exact
     ):
-        output = network(inputs.to(device))
-    return _on_cpu(output)
+        yield
 
 
 def _on_cpu(value: OutputT) -> OutputT:

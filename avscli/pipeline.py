@@ -31,7 +31,7 @@ from avscli.outputs.run_folder import RunFolder
 from avscli.outputs.run_record import RUN_RECORD_NAME, write_run_record
 from avscli.outputs.tracks import summed_objects
 from avscli.postprocess import finish, in_time_order, split_steps
-from avscli.preprocess import prepare
+from avscli.preprocess import EncodedSound, prepare
 from avscli.report_builder import ReportBuilder
 from avscli.shipped import find_checkpoint
 
@@ -220,9 +220,10 @@ def _warn_of_copy(media: MediaInfo, source: Path, warn: Callable[[str], None]) -
 
 
 def _batches(reader: ClipReader, runtime: Runtime) -> Iterator[tuple[list[Clip], PreparedBatch]]:
-    clips = iter(reader)
+    clips, encoder = iter(reader), runtime.sound_encoder
+    sound = None if encoder is None else EncodedSound(encoder, runtime.spec)
     while batch := list(islice(clips, runtime.batch_clips)):
-        yield batch, prepare(batch, runtime.spec)
+        yield batch, prepare(batch, runtime.spec, sound)
 
 
 def _sinks(making: Making) -> Iterator[FrameSink]:

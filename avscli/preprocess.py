@@ -10,17 +10,20 @@ import torch
 
 from avscli.audio.front_end import FRONT_ENDS
 from avscli.audio.loudness import level_dbfs
-from avscli.audio.windows import centred_windows
+from avscli.audio.windows import TICKS_PER_SECOND, centred_windows, nearest_ticks
 from avscli.datatypes import NetworkInput, PatchTrack
 from avscli.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from avscli.datatypes import Clip, NetworkSpec, Padding
+    from avscli.datatypes import AudioTrack, Clip, NetworkSpec, Padding
+
+    SoundEncoder = Callable[[Tensor], Tensor]
+    """From log-mel patches [N, 1, ·, ·] float32 to embeddings [N, D] float32, on the CPU."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +40,9 @@ class PreparedBatch:
     levels_dbfs: NDArray[np.float64]
 
 
-def prepare(clips: Sequence[Clip], spec: NetworkSpec) -> PreparedBatch:
+def prepare(
+    clips: Sequence[Clip], spec: NetworkSpec, sound: EncodedSound | None = None
+) -> PreparedBatch:
     """Normalise pixels and turn the sound around every frame into a log-mel patch.
 
     What the clips' padding steps hold does not matter; they are filled as the spec says:
@@ -49,6 +54,8 @@ def prepare(clips: Sequence[Clip], spec: NetworkSpec) -> PreparedBatch:
     Args:
         clips: B clips of the same T and frame size.
         spec: what the network expects.
+        sound: of the file that the clips are from, when its windows are to be encoded here, each
+            once; without it the batch holds their patches.
 
     Returns:
         The batch and the levels of its windows.
@@ -59,47 +66,102 @@ def prepare(clips: Sequence[Clip], spec: NetworkSpec) -> PreparedBatch:
     """
     valid = np.stack([clip.valid for clip in clips])
     frames = torch.from_numpy(np.stack([clip.frames for clip in clips]))
-    heard = [_heard(clip, spec) for clip in clips]
+    heard = [(sound or _Patches(spec)).heard(clip) for clip in clips]
     levels = np.full(valid.shape, -np.inf)
     levels[valid] = np.concatenate([each.levels_dbfs for each in heard])
-    patch_shape = FRONT_ENDS[spec.log_mel].patch_shape
-    log_mel = torch.zeros(*valid.shape, 1 + len(spec.sound_offsets_seconds), *patch_shape)
-    log_mel[torch.from_numpy(valid)] = torch.cat([each.log_mel for each in heard])
+    moments = torch.cat([each.moments for each in heard])
+    steps = moments.new_zeros(*valid.shape, *moments.shape[1:])
+    steps[torch.from_numpy(valid)] = moments
+    steps = _filled(steps, valid, spec.padding)
+    none = torch.zeros(*valid.shape, 0, *FRONT_ENDS[spec.log_mel].patch_shape)
     inputs = NetworkInput(
         frames=_filled(normalised(frames, spec), valid, spec.padding),
-        log_mel=_filled(log_mel, valid, spec.padding),
+        log_mel=steps if sound is None else none,
         valid=torch.from_numpy(valid),
+        embeddings=None if sound is None else steps,
     )
     return PreparedBatch(inputs, levels)
+
+
+class EncodedSound:
+    """The windows of one file's sound as embeddings, each encoded once.
+
+    Frames a second apart hear mostly the same windows: around each are those of the spec's
+    ``sound_offsets_seconds``. What lies before the clips at hand is forgotten, so memory does not
+    grow; clips come in time order, up to a clip's own length.
+
+    Args:
+        encoder: of the network.
+        spec: of the network.
+    """
+
+    def __init__(self, encoder: SoundEncoder, spec: NetworkSpec) -> None:
+        self._encoder, self._spec = encoder, spec
+        self._known: dict[int, tuple[Tensor, float]] = {}
+
+    def heard(self, clip: Clip) -> _Heard:
+        """Return what a clip with its sound hears; its moments are [n, 1 + S, D] embeddings."""
+        assert not isinstance(clip.audio, PatchTrack), "files have sound, not patches"
+        moments = _moments_of(clip, self._spec)
+        self._encode(sorted(set(moments.ravel().tolist()) - self._known.keys()), clip.audio)
+        embeddings = torch.stack([self._known[tick][0] for tick in moments.ravel().tolist()])
+        levels = np.array([self._known[tick][1] for tick in moments[:, 0].tolist()])
+        self._forget_before(int(moments.min()))
+        return _Heard(embeddings.reshape(*moments.shape, -1), levels)
+
+    def _encode(self, ticks: list[int], track: AudioTrack) -> None:
+        if not ticks:
+            return
+        windows = centred_windows(track, np.array(ticks) / TICKS_PER_SECOND)
+        embeddings = self._encoder(FRONT_ENDS[self._spec.log_mel].of_windows(windows))
+        levels = level_dbfs(windows).tolist()
+        self._known |= zip(ticks, zip(embeddings, levels, strict=True), strict=True)
+
+    def _forget_before(self, first: int) -> None:
+        interleaved = self._spec.clip_length * self._spec.seconds_per_step * TICKS_PER_SECOND
+        self._known = {k: v for k, v in self._known.items() if k >= first - interleaved}
+
+
+def _moments_of(clip: Clip, spec: NetworkSpec) -> NDArray[np.int64]:
+    """Return [n, 1 + S] the ticks at which the n valid steps of a clip hear."""
+    times = np.array([frame.stamp.pts_seconds for frame in clip.analysed], np.float64)
+    offsets = nearest_ticks((0.0, *spec.sound_offsets_seconds))
+    return np.add.outer(nearest_ticks(times), offsets)
 
 
 class _Heard(NamedTuple):
     """The sound of a clip's valid steps.
 
     Attributes:
-        log_mel: [n, 1 + S, ·, ·] float32, each step's own patch and those around it.
+        moments: [n, 1 + S, ...] float32, each step's own patch or embedding and those around it.
         levels_dbfs: [n] float64 of each step's own window.
     """
 
-    log_mel: Tensor
+    moments: Tensor
     levels_dbfs: NDArray[np.float64]
 
 
-def _heard(clip: Clip, spec: NetworkSpec) -> _Heard:
-    offsets = np.array((0.0, *spec.sound_offsets_seconds))
-    front_end = FRONT_ENDS[spec.log_mel]
-    if not clip.analysed:  # MKL has no transform of nothing
-        return _Heard(torch.zeros(0, len(offsets), *front_end.patch_shape), np.zeros(0))
-    times = np.array([frame.stamp.pts_seconds for frame in clip.analysed])
-    moments = np.add.outer(times, offsets)
-    if isinstance(clip.audio, PatchTrack):
-        log_mel = _stored_log_mel(clip.audio.taken(clip.audio.nearest(moments.ravel())), spec)
-        levels_dbfs = clip.audio.levels_dbfs[clip.audio.nearest(times)]
-    else:
-        windows = centred_windows(clip.audio, moments.ravel())
-        log_mel = front_end.of_windows(windows)
-        levels_dbfs = level_dbfs(windows[:: len(offsets)])
-    return _Heard(log_mel.reshape(-1, len(offsets), *front_end.patch_shape), levels_dbfs)
+class _Patches(NamedTuple):
+    """The sound of clips as log-mel patches, every one computed where it is heard."""
+
+    spec: NetworkSpec
+
+    def heard(self, clip: Clip) -> _Heard:
+        """Return what a clip hears; its moments are [n, 1 + S, ·, ·] patches."""
+        moments = _moments_of(clip, self.spec)
+        front_end = FRONT_ENDS[self.spec.log_mel]
+        if not clip.analysed:  # MKL has no transform of nothing
+            return _Heard(torch.zeros(*moments.shape, *front_end.patch_shape), np.zeros(0))
+        seconds = moments / TICKS_PER_SECOND
+        if isinstance(clip.audio, PatchTrack):
+            stored = clip.audio.taken(clip.audio.nearest(seconds.ravel()))
+            log_mel = _stored_log_mel(stored, self.spec)
+            levels_dbfs = clip.audio.levels_dbfs[clip.audio.nearest(seconds[:, 0])]
+        else:
+            windows = centred_windows(clip.audio, seconds.ravel())
+            log_mel = front_end.of_windows(windows)
+            levels_dbfs = level_dbfs(windows[:: moments.shape[1]])
+        return _Heard(log_mel.reshape(*moments.shape, *front_end.patch_shape), levels_dbfs)
 
 
 def _stored_log_mel(sound: PatchTrack, spec: NetworkSpec) -> Tensor:

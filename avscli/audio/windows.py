@@ -16,6 +16,21 @@ if TYPE_CHECKING:
     from avscli.datatypes import AudioTrack
 
 HALF_WINDOW_SAMPLES = WINDOW_SAMPLES // 2
+TICKS_PER_SECOND = 100  # sound is heard at these moments, one hop of a log-mel patch apart
+_ROUNDING_TICKS = 1e-6  # of times in binary: half ticks go the same way a second later
+
+
+def nearest_ticks(seconds: Sequence[float] | NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the moments, in hundredths of a second, at which the sound of times is heard.
+
+    Frames of nearly any rate then share most of their windows with frames a second away, and no
+    window lies further than 5 ms, of its 975, from its time.
+
+    >>> nearest_ticks([0.0, 1 / 30, 1001 / 30000 + 1.0]).tolist()
+    [0, 3, 103]
+    """
+    ticks = np.asarray(seconds, np.float64) * TICKS_PER_SECOND
+    return np.floor(ticks + 0.5 + _ROUNDING_TICKS).astype(np.int64)
 
 
 def centred_windows(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,4 +30,13 @@ class AVSNetwork(Protocol):
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the weights by name."""
+        ...
+
+
+@runtime_checkable
+class HearsApart(Protocol):
+    """A network that encodes each window of sound by itself, so that steps can share them."""
+
+    def encode_sound(self, log_mel: Tensor) -> Tensor:
+        """Return embeddings [N, D] of log-mel patches [N, 1, ·, ·] of the spec's kind."""
         ...

@@ -1,7 +1,10 @@
 """Network input against closed forms and the official data sets' conventions."""
 
 import dataclasses
+import gc
 import math
+import weakref
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -20,7 +23,8 @@ from avscli.datatypes import (
     PatchTrack,
 )
 from avscli.errors import DataError
-from avscli.preprocess import normalised, prepare
+from avscli.preprocess import EncodedSound, normalised, prepare
+from tests.networks_for_tests import TINY_SPEC, make_network
 
 SPEC = NetworkSpec(
     network="any",
@@ -176,3 +180,74 @@ def test_stored_patches_are_refused_by_a_network_that_hears_finer_ones() -> None
     with pytest.raises(DataError, match="VGGish's log-mel patches") as caught:
         prepare([dataclasses.replace(make_clip(), audio=track)], spec)
     assert "recordings" in str(caught.value.hint)
+
+
+def clips_of_a_file(fps: Fraction, *, seconds: int = 5) -> list[Clip]:
+    """Return clips of one frame each, with noise around them cut anew for each, as readers do."""
+    noise = 0.1 * np.random.default_rng(0).standard_normal(16_000 * seconds, np.float32)
+    clips = []
+    for i in range(int(seconds * fps)):
+        at = float(i / fps)
+        begin = max(0, round((at - 2.5) * 16_000))
+        around = AudioTrack(noise[begin : round((at + 2.5) * 16_000)], 16_000, begin / 16_000)
+        frame = np.zeros((1, 3, 64, 64), np.uint8)
+        stamp = AnalysedFrame(FrameStamp(i, i, at), i)
+        clips.append(Clip(frame, (stamp,), around, np.array([True])))
+    return clips
+
+
+@pytest.mark.parametrize(
+    ("fps", "overhead"), [(Fraction(30), 1.0), (Fraction(30_000, 1001), 1.4), (Fraction(24), 1.0)]
+)
+def test_sound_that_is_encoded_once_gives_what_patches_give(fps, overhead):
+    spec = dataclasses.replace(
+        TINY_SPEC, clip_length=1, sound_offsets_seconds=(-2.0, -1.0, 1.0, 2.0)
+    )
+    network = make_network(spec)
+    encoded = []
+
+    @torch.inference_mode()
+    def encoder(log_mel: torch.Tensor) -> torch.Tensor:
+        encoded.extend(log_mel)
+        return network.encode_sound(log_mel)
+
+    sound, clips = EncodedSound(encoder, spec), clips_of_a_file(fps)
+    for first in range(0, len(clips), 4):
+        batch = clips[first : first + 4]
+        known, patches = prepare(batch, spec, sound), prepare(batch, spec)
+        assert known.inputs.log_mel.numel() == 0
+        with torch.inference_mode():
+            expected = network.encode_sound(patches.inputs.log_mel.flatten(0, 2)[:, None])
+        torch.testing.assert_close(
+            known.inputs.embeddings.flatten(0, 2), expected, atol=1e-5, rtol=0
+        )
+        np.testing.assert_array_equal(known.levels_dbfs, patches.levels_dbfs)
+    # one window a frame of the file's five seconds, of the two before and of the two after them
+    assert len(encoded) <= overhead * 9 * fps
+
+
+def test_a_long_file_does_not_fill_the_memory_with_embeddings():
+    spec = dataclasses.replace(TINY_SPEC, clip_length=1, sound_offsets_seconds=(-2.0, 2.0))
+    alive = weakref.WeakSet()
+
+    def encoder(log_mel: torch.Tensor) -> torch.Tensor:
+        embeddings = log_mel.mean(dim=(1, 2)).clone()
+        alive.add(embeddings)
+        return embeddings
+
+    sound = EncodedSound(encoder, spec)
+    for clip in clips_of_a_file(Fraction(10), seconds=60):
+        prepare([clip], spec, sound)
+    gc.collect()
+    assert len(alive) <= 10 * 5 + 3  # of the last five seconds and the moments around
+
+
+def test_steps_of_padding_hear_what_their_patches_would_have_given():
+    spec = dataclasses.replace(TINY_SPEC, clip_length=4)
+    network = make_network(spec)
+    sound = EncodedSound(network.encode_sound, spec)
+    with torch.inference_mode():
+        known = prepare([make_clip(num_valid=2)], spec, sound).inputs.embeddings
+        patches = prepare([make_clip(num_valid=2)], spec).inputs.log_mel
+        expected = network.encode_sound(patches.flatten(0, 2)[:, None])
+    torch.testing.assert_close(known.flatten(0, 2), expected, atol=1e-5, rtol=0)

@@ -135,16 +135,12 @@ class PCMANet(nn.Module):
         """Segment a batch of clips; see `NetworkInput` and `NetworkOutput` for shapes.
 
         Raises:
-            WeightsError: the network was built without an audio encoder.
+            WeightsError: as `encode_sound`.
         """
-        if self.audio_encoder is None:
-            raise WeightsError(
-                "this checkpoint holds no audio encoder, so it cannot hear a video",
-                hint="convert it again with: avs models convert … --vggish FILE",
-            )
-        B, T = inputs.valid.shape
-        patches = inputs.log_mel.flatten(0, 2)[:, None]
-        moments = self.audio_encoder(patches).reshape(B, T, inputs.log_mel.shape[2], -1)
+        moments = inputs.embeddings
+        if moments is None:
+            patches = inputs.log_mel.flatten(0, 2)[:, None]
+            moments = self.encode_sound(patches).reshape(*inputs.log_mel.shape[:3], -1)
         return self.listen(self.encode_picture(inputs.frames.flatten(0, 1)), moments, inputs.valid)
 
     def forward_embeddings(self, frames: Tensor, audio: Tensor, valid: Tensor) -> NetworkOutput:
@@ -159,6 +155,20 @@ class PCMANet(nn.Module):
             logits of stages 1 … 4 and the shares of selected queries of stages 4, 3, 2.
         """
         return self.listen(self.encode_picture(frames.flatten(0, 1)), audio[:, :, None], valid)
+
+    def encode_sound(self, log_mel: Tensor) -> Tensor:
+        """Encode log-mel patches [N, 1, ·, ·] to [N, D]: what no picture has touched.
+
+        Raises:
+            WeightsError: the network was built without an audio encoder.
+        """
+        if self.audio_encoder is None:
+            raise WeightsError(
+                "this checkpoint holds no audio encoder, so it cannot hear a video",
+                hint="convert it again with: avs models convert … --vggish FILE",
+            )
+        embeddings: Tensor = self.audio_encoder(log_mel)
+        return embeddings
 
     def encode_picture(self, frames: Tensor) -> PictureFeatures:
         """Encode frames [N, 3, h, w]: what no sound has touched."""
