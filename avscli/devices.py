@@ -5,20 +5,22 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from operator import itemgetter
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 import numpy as np
 import torch
 
+from avscli.arithmetic import fastest, remembered
 from avscli.datatypes import NetworkInput, NetworkOutput
 from avscli.errors import DeviceError, WeightsError
 from avscli.masks import MaskRule, mask_iou
 from avscli.networks.contract import HearsApart
+from avscli.networks.folding import fold_batch_norms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from avscli.config import DevicePrecision, Precision
     from avscli.datatypes import CheckpointInfo, NetworkSpec
@@ -215,23 +217,24 @@ def choose_device(wanted: str, warn: Callable[[str], None]) -> str:
 
 
 def choose_precision(
-    wanted: DevicePrecision, device: str, golden_iou: Callable[[Precision], float]
+    wanted: DevicePrecision, device: str, has_golden_masks: Callable[[Precision], bool] | None
 ) -> Precision:
-    """Resolve ``auto``: bf16 on CUDA; on a CPU with bf16 units where the golden masks agree.
+    """Resolve ``auto``: the fastest arithmetic of the device whose golden masks agree.
 
     Args:
         wanted: as asked for on the command line.
         device: a device that works.
-        golden_iou: gives the IoU of this device's golden masks in some precision with the
-            stored ones.
+        has_golden_masks: computes the golden in some precision, and returns whether that marks what
+            the stored logits do; without one, CUDA takes bf16 and everything else fp32.
     """
     if wanted != "auto":
         return wanted
-    if device.startswith("cuda"):
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    if device == "cpu" and _cpu_has_bf16() and golden_iou("bf16") >= GOLDEN_IOU:
-        return "bf16"
-    return "fp32"
+    is_cuda = device.startswith("cuda")
+    if device.startswith("mps") or (is_cuda and not torch.cuda.is_bf16_supported()):
+        return "fp32"
+    if has_golden_masks is None:
+        return "bf16" if is_cuda else "fp32"
+    return fastest("fp32", ["bf16"], has_golden_masks)
 
 
 def start(
@@ -246,24 +249,32 @@ def start(
     """Put together a runtime for a network that already lies on its device.
 
     Args:
-        network: loaded, in evaluation mode.
+        network: loaded, in evaluation mode; its batch norms are folded away, in place.
         device: where it lies; it works (`choose_device`).
-        precision: ``auto`` needs the golden to leave fp32 on a CPU.
+        precision: ``auto`` measures on the golden, once per machine and checkpoint.
         batch_clips: clips per pass; None chooses by device.
         golden: the checkpoint's stored input and logits, when it has them.
         warn: told once when memory runs out.
     """
 
-    def golden_iou(candidate: Precision) -> float:
-        if golden is None:
-            return 0.0
+    fold_batch_norms(cast("nn.Module", network))
+
+    def has_golden_masks(candidate: Precision) -> bool:
+        assert golden is not None
         inputs, stored = golden
         logits = _run(network, inputs, device, candidate).logits
-        return mask_iou(_marked(logits, network.spec), _marked(stored, network.spec))
+        found, expected = (_marked(each, network.spec) for each in (logits, stored))
+        return mask_iou(found, expected) >= GOLDEN_IOU
 
-    chosen = choose_precision(precision, device, golden_iou)
+    def chosen() -> Precision:
+        return choose_precision(precision, device, has_golden_masks if golden else None)
+
+    if precision == "auto" and golden is not None and network.checkpoint is not None:
+        used = remembered(device, network.checkpoint.sha256, chosen)
+    else:
+        used = chosen()
     clips = batch_clips or max(1, _CLIPS_PER_PASS[device.split(":")[0]] // network.spec.clip_length)
-    return TorchRuntime(network, device, chosen, clips, warn)
+    return TorchRuntime(network, device, used, clips, warn)
 
 
 def _marked(logits: Tensor, spec: NetworkSpec) -> BoolMask:
@@ -287,13 +298,6 @@ def _problem_with(device: str) -> str | None:
         return None if float((ones @ ones).sum()) == 512.0 else "it computes wrong numbers"
     except (RuntimeError, AssertionError) as err:  # torch says "not compiled with CUDA" so
         return str(err).splitlines()[0]
-
-
-def _cpu_has_bf16() -> bool:
-    # AVX512-BF16 alone does not count: there a run took 1.2 times as long as in float32
-    # (docs/decisions/0002-half-precision-on-cpu.md). Without the names we stay in float32.
-    features = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return bool(features.get("amx_bf16"))
 
 
 def _is_out_of_memory(err: RuntimeError) -> bool:

@@ -17,6 +17,9 @@ import pytest
 # Read when torch is first imported: networks this small run fastest in one thread.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Of all tests of a session, and nobody's own; what xdist starts inherits it.
+os.environ.setdefault("AVS_CACHE_DIR", tempfile.mkdtemp(prefix="avs-cache-"))
+
 SHARED = Path(__file__).parents[2] / "shared"
 
 

@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from avscli import devices
+from avscli.arithmetic import CACHE_VARIABLE
+from avscli.checkpoints import load_network
 from avscli.datatypes import NetworkInput, SourceLogits
 from avscli.devices import TorchRuntime, choose_device, choose_precision, start
 from avscli.errors import DeviceError, ExitCode, WeightsError
-from tests.networks_for_tests import TINY_SPEC, make_inputs, make_network
+from tests.networks_for_tests import TINY_SPEC, make_inputs, make_network, save_tiny
 
 
 class ShortOfMemory(torch.nn.Module):
@@ -91,21 +93,38 @@ def test_what_padded_steps_hold_is_nobodys_business():
     assert not logits[:, :-1].isnan().any()
 
 
-def test_auto_precision_stays_exact_where_golden_masks_would_change():
-    assert choose_precision("auto", "cpu", lambda _precision: 0.98) == "fp32"
-    assert choose_precision("fp16", "cpu", lambda _precision: 0.0) == "fp16"
+def test_a_precision_that_is_asked_for_is_not_measured():
+    assert choose_precision("fp16", "cpu", pytest.fail) == "fp16"
+    assert choose_precision("auto", "cpu", None) == "fp32"
 
 
-@pytest.mark.parametrize(("shift", "chosen"), [(0.0, "bf16"), (5.0, "fp32")], ids=["same", "other"])
-def test_bfloat16_is_taken_where_the_golden_masks_are_the_same(monkeypatch, shift, chosen):
-    monkeypatch.setattr(devices, "_cpu_has_bf16", lambda: True)
+@pytest.mark.parametrize(("shift", "agree"), [(0.0, True), (5.0, False)], ids=["same", "other"])
+def test_a_golden_says_whether_an_arithmetic_gives_the_same_masks(monkeypatch, shift, agree):
+    told = {}
+
+    def choose(wanted, device, has_golden_masks):
+        told.update({each: has_golden_masks(each) for each in ("fp32", "bf16")})
+        return "fp32"
+
+    monkeypatch.setattr(devices, "choose_precision", choose)
     spec = dataclasses.replace(TINY_SPEC, threshold=0.9, temperature=4.0)
     network, inputs = make_network(spec), make_inputs(1)
     with torch.no_grad():
         network.heads[0][-1].bias.fill_(8.0)  # below the cutoff of 8.79, and so without a mask …
         stored = network(inputs).logits + shift  # … or above it, and marked everywhere
-    runtime = start(network, "cpu", golden=(inputs, stored), warn=pytest.fail)
-    assert runtime.precision == chosen
+    start(network, "cpu", golden=(inputs, stored), warn=pytest.fail)
+    assert told == {"fp32": agree, "bf16": agree}
+
+
+def test_a_checkpoint_is_measured_once_on_a_machine(tmp_path, monkeypatch):
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    path = save_tiny(tmp_path / "tiny.safetensors")
+    inputs = make_inputs(1)
+    golden = inputs, load_network(str(path))(inputs).logits
+    first = start(load_network(str(path)), "cpu", golden=golden, warn=pytest.fail)
+    monkeypatch.setattr(devices, "choose_precision", lambda *_arguments: pytest.fail("again"))
+    again = start(load_network(str(path)), "cpu", golden=golden, warn=pytest.fail)
+    assert again.precision == first.precision
 
 
 def test_a_network_without_a_golden_runs_in_float32_on_a_cpu():

@@ -26,7 +26,7 @@ LAYERS = [
     {"results", "config"},
     {"media", "audio", "metrics", "masks"},
     {"objects"},
-    {"networks", "datasets", "outputs", "preprocess", "postprocess", "shipped"},
+    {"networks", "datasets", "outputs", "preprocess", "postprocess", "shipped", "arithmetic"},
     {"checkpoints", "devices", "report_builder"},
     {"pipeline", "conversion"},
     {"evaluation"},
