@@ -1,7 +1,8 @@
 """From one file to its masks, overlay and report: the module to read first.
 
 probe ─▶ clips (decoding ahead, in a thread) ─▶ network ─▶ masks in time order ─▶ sinks
-    source is hashed in its own thread                       overlay encodes in its own thread
+      │ source is hashed in its own thread                    overlay encodes in its own thread
+      └────── frames at source size, held until their masks are known ──────▲
 """
 
 from __future__ import annotations
@@ -235,7 +236,7 @@ def _making(folder: Path, reader: ClipReader, run: ReportBuilder) -> Making:
     return Making(
         folder,
         source=run.media,
-        opened=reader.media,
+        reader=reader,
         spec=run.checkpoint.spec,
         options=run.options,
         on_warning=run.warn,

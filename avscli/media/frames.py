@@ -64,6 +64,10 @@ class FrameReader:
         self.time_base = Fraction(0)
         self.truncated = False
 
+    def afresh(self) -> FrameReader:
+        """Return a reader of the same range that has not begun."""
+        return FrameReader(self._media, self._options, self._warn)
+
     def __iter__(self) -> Generator[StampedImage, None, None]:
         """Decode.
 

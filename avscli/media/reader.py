@@ -24,6 +24,7 @@ from avscli.datatypes import (
     NetworkSpec,
 )
 from avscli.errors import MediaError, NoAudioError
+from avscli.media.frame_follower import FrameFollower
 from avscli.media.frames import FrameReader, StampedImage
 from avscli.media.sound import MonoSound
 from avscli.media.streams import ANIMATIONS
@@ -169,12 +170,21 @@ class ClipReader:
         self._spec, self._options = spec, options
         self._warn = on_warning
         self._frames = FrameReader(media, options, on_warning)
+        self._follower: FrameFollower | None = None
         self._to_network = _Resizer(media, network_frame_size(media, spec))
 
     @property
     def truncated(self) -> bool:
         """Whether the file ended well before its declared length."""
         return self._frames.truncated
+
+    def followed(self) -> FrameFollower:
+        """Return the frames of the range for somebody who needs them once they were in clips.
+
+        Call it before the first clip is read. Closing it lets go of them.
+        """
+        self._follower = FrameFollower(self._frames)
+        return self._follower
 
     def __iter__(self) -> Iterator[Clip]:
         """Read and decode; closing the iterator closes the file."""
@@ -240,6 +250,8 @@ class ClipReader:
         fps, range_start = self._options.fps, self._options.start_seconds or 0.0
         next_tick: int | None = None
         for image in self._frames:
+            if self._follower is not None:
+                self._follower.keep(image)
             if fps is None:
                 yield image, True
                 continue

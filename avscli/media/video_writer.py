@@ -22,6 +22,7 @@ from avscli.datatypes import MediaInfo
 from avscli.errors import ExtraOutputError, MediaError, OutputError
 from avscli.media.audio_packets import Packets, audio_packets
 from avscli.media.containers import Warn, open_input
+from avscli.media.frame_follower import FrameFollower
 from avscli.media.frames import FrameReader
 from avscli.media.overlay_clock import LARGEST_TIMESCALE, OverlayClock
 from avscli.media.planes import OverlayFrame, PlaneMaker
@@ -55,7 +56,7 @@ class WrittenVideo:
 
 
 class OverlayWriter:
-    """Decode a range of a source, hand out its frames for blending, encode them with the sound.
+    """Hand out the frames of a range of a source for blending, encode them with the sound.
 
     H.264 (libx264, 8-bit yuv420p, veryfast, crf 20) in an MP4 with its index in front. Frames keep
     their source timestamps, as far as MP4 can hold them, from a zero of the overlay's own where the
@@ -74,7 +75,12 @@ class OverlayWriter:
     """
 
     def __init__(
-        self, media: MediaInfo, target: Path, options: ReadOptions, on_warning: Warn
+        self,
+        media: MediaInfo,
+        target: Path,
+        options: ReadOptions,
+        on_warning: Warn,
+        frames: FrameFollower | None = None,
     ) -> None:
         """Prepare; nothing is opened before the first frame.
 
@@ -83,8 +89,10 @@ class OverlayWriter:
             target: where to write, in an existing folder; the caller renames what is finished.
             options: the range; the analysis rate does not matter here.
             on_warning: told about damage, in one line each.
+            frames: of the range, from somebody who decodes them anyway; None decodes them here.
         """
         self._media, self._target, self._options, self._warn = media, target, options, on_warning
+        self._source = frames or FrameReader(media, options, on_warning)
         self._frames: Generator[OverlayFrame, None, None] | None = None
         self._encoder: _Encoder | None = None
         self._is_abandoned = False
@@ -145,13 +153,12 @@ class OverlayWriter:
                 self._target.unlink(missing_ok=True)
 
     def _decoded(self) -> Generator[OverlayFrame, None, None]:
-        source = FrameReader(self._media, self._options, self._warn)
         to_planes = PlaneMaker(self._media)
-        for image in source:
+        for image in self._source:
             frame = to_planes(image)
             if self._encoder is None:
                 self._encoder = self._started(
-                    frame, OverlayClock.of(image, source.time_base, self._options)
+                    frame, OverlayClock.of(image, self._source.time_base, self._options)
                 )
             yield frame
 

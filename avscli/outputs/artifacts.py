@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from avscli.config import SegmentOptions
     from avscli.datatypes import MediaInfo, NetworkSpec
+    from avscli.media.reader import ClipReader
     from avscli.outputs.coco import Provenance
     from avscli.outputs.sink import FrameSink
     from avscli.results import ObjectSummary
@@ -37,7 +38,7 @@ class Making:
     Attributes:
         folder: receives them.
         source: the file, as results speak of it.
-        opened: what is read of it: the file itself, or a copy in another container.
+        reader: of its frames: of the file itself, or of a copy in another container.
         spec: of the network.
         options: of the run.
         on_warning: told what the user should know.
@@ -47,7 +48,7 @@ class Making:
 
     folder: Path
     source: MediaInfo
-    opened: MediaInfo
+    reader: ClipReader
     spec: NetworkSpec
     options: SegmentOptions
     on_warning: Callable[[str], None]
@@ -90,8 +91,9 @@ class Artifact:
 def _overlay(making: Making) -> OverlaySink:
     return OverlaySink(
         making.folder,
-        making.opened,
+        making.reader.media,
         making.options.read,
+        frames=making.reader.followed(),
         categories=making.spec.categories if making.options.labels else None,
         on_warning=making.on_warning,
         on_offset=making.on_offset,

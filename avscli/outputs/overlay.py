@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from avscli.config import ReadOptions
     from avscli.datatypes import MediaInfo
+    from avscli.media.frame_follower import FrameFollower
     from avscli.results import FramePrediction
 
 OVERLAY_NAME = "overlay.mp4"
@@ -28,7 +29,7 @@ MAX_WAITING = 8  # predictions; 7 MB of label maps at 1280×720
 
 
 class OverlaySink:
-    """Writes overlay.mp4 beside the network: decoding, blending and encoding in one other thread.
+    """Writes overlay.mp4 beside the network: blending and encoding in one other thread.
 
     Frames queue up to `MAX_WAITING`; then `write` waits. What goes wrong in the thread is raised
     by the next `write`, or on leaving the block, which otherwise waits for the rest of the queue
@@ -38,6 +39,7 @@ class OverlaySink:
         folder: of the run.
         media: the source.
         options: the range that predictions come from.
+        frames: of that range, as far as those who predict decode them; None decodes them here.
         categories: names of what objects can be, by id; None draws no labels.
         on_warning: told about sound that had to be re-encoded or is damaged.
         on_offset: told, once the file is whole, the source seconds at which its time line starts.
@@ -49,12 +51,13 @@ class OverlaySink:
         media: MediaInfo,
         options: ReadOptions,
         *,
+        frames: FrameFollower | None = None,
         categories: Mapping[int, str] | None,
         on_warning: Callable[[str], None],
         on_offset: Callable[[float], None],
     ) -> None:
-        self._source, self._on_offset = media.path, on_offset
-        self._writer = OverlayWriter(media, folder / OVERLAY_NAME, options, on_warning)
+        self._source, self._on_offset, self._followed = media.path, on_offset, frames
+        self._writer = OverlayWriter(media, folder / OVERLAY_NAME, options, on_warning, frames)
         self._frames = self._writer.frames()
         self._tint = Tint(NUM_COLOURS, media.height)
         size_hw = media.height, media.width
@@ -118,11 +121,13 @@ class OverlaySink:
             self._worker.submit(self._writer.__exit__, kind, error, trace).result()
         finally:
             self._worker.shutdown(wait=True)
+            if self._followed is not None:  # only now: a frame in work would decode the file again
+                self._followed.close()
         if kind is None and self._writer.zero_seconds is not None:
             self._on_offset(self._writer.zero_seconds)
 
     def _blend(self, prediction: FramePrediction) -> None:
-        """Run in the thread: decode, tint, label and encode one frame."""
+        """Run in the thread: tint, label and encode one frame."""
         frame = next(self._frames, None)
         if frame is None or frame.stamp != prediction.stamp:
             raise MediaError(
