@@ -115,6 +115,9 @@ class MediaInfo:
     """A video file as probed, before any frame is decoded.
 
     Attributes:
+        path: the file as results and messages name it.
+        opened_path: what is decoded: the file itself, or a temporary copy of its streams in a
+            container that PyAV knows.
         height, width: size of a display frame in pixels, in display orientation; not scaled by
             the sample aspect ratio.
         frame_rate: average frames per second; None when the container does not say.
@@ -129,6 +132,7 @@ class MediaInfo:
     """
 
     path: Path
+    opened_path: Path
     container: str
     video_codec: str
     height: int

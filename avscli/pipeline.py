@@ -39,7 +39,7 @@ from avscli.shipped import find_checkpoint
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
-    from avscli.datatypes import Clip, MediaInfo
+    from avscli.datatypes import Clip
     from avscli.media.reader import ClipReader
     from avscli.outputs.sink import FrameSink
     from avscli.postprocess import StepOutput
@@ -114,8 +114,7 @@ def segment_file(
         RunFolder(output_root, source, overwrite=options.overwrite) as folder,
         SourceHash(source) as source_hash,
     ):
-        run = ReportBuilder(replace(media, path=source), runtime.checkpoint, options, runtime.warn)
-        _warn_of_copy(media, source, run.warn)
+        run = ReportBuilder(media, runtime.checkpoint, options, runtime.warn)
         reader = read_clips(media, runtime.spec, options.read, run.warn)
         making = _making(folder, reader, run)
         with ExitStack() as stack:
@@ -169,7 +168,6 @@ def segment(
     """
     options = options or SegmentOptions()
     with probed(Path(path), audio_track=options.read.audio_track) as media:
-        _warn_of_copy(media, Path(path), warn)
         runtime = open_runtime(weights, options, warn)
         reader = read_clips(media, runtime.spec, options.read, warn)
         yield from predict_frames(reader, runtime, options)
@@ -212,14 +210,6 @@ def mask_rule(runtime: Runtime, options: SegmentOptions) -> MaskRule:
     )
 
 
-def _warn_of_copy(media: MediaInfo, source: Path, warn: Callable[[str], None]) -> None:
-    if media.path != source:
-        warn(
-            f"{source.name}: its container had to be rewritten; its streams were copied into a "
-            "temporary Matroska file, which rounds times to 1 ms"
-        )
-
-
 def _batches(reader: ClipReader, runtime: Runtime) -> Iterator[tuple[list[Clip], PreparedBatch]]:
     clips, encoder = iter(reader), runtime.sound_encoder
     sound = None if encoder is None else EncodedSound(encoder, runtime.spec)
@@ -235,7 +225,6 @@ def _sinks(making: Making) -> Iterator[FrameSink]:
 def _making(folder: Path, reader: ClipReader, run: ReportBuilder) -> Making:
     return Making(
         folder,
-        source=run.media,
         reader=reader,
         spec=run.checkpoint.spec,
         options=run.options,

@@ -168,6 +168,7 @@ class RecordedSource:
         """Describe a source whose bytes have this hash."""
         values = {each.name: getattr(media, each.name) for each in dataclasses.fields(media)}
         orientation = values.pop("orientation")
+        del values["opened_path"]
         for key in ("path", "frame_rate", "sample_aspect_ratio"):
             values[key] = None if values[key] is None else str(values[key])
         return cls(**values, **dataclasses.asdict(orientation), sha256=sha256)

@@ -11,7 +11,7 @@ from av.container import OutputContainer
 from av.stream import Stream
 
 from avscli.datatypes import MediaInfo
-from avscli.media.containers import Warn, open_input, readable_packets
+from avscli.media.containers import Warn, open_media, readable_packets
 from avscli.media.sound import AudioChunk, audio_chunks
 from avscli.media.survey import SoundSurvey
 
@@ -49,7 +49,7 @@ def _copied(
     media: MediaInfo, output: OutputContainer, _sound: SoundSurvey, _on_warning: Warn
 ) -> Packets:
     assert media.audio is not None
-    with open_input(media.path) as container:
+    with open_media(media) as container:
         source = container.streams.audio[media.audio.track]
         copy = output.add_stream_from_template(source)
         yield av.Packet()

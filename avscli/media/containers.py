@@ -12,6 +12,7 @@ import av
 from av.container import InputContainer
 from av.stream import Stream
 
+from avscli.datatypes import MediaInfo
 from avscli.errors import MediaError, UnknownContainerError
 from avscli.media.streams import locked
 from avscli.media.time_line import ClockStep, TimeLine
@@ -21,14 +22,26 @@ Warn = Callable[[str], None]
 
 
 @contextmanager
-def open_input(path: Path) -> Iterator[InputContainer]:
+def open_media(media: MediaInfo) -> Iterator[InputContainer]:
+    """Open a probed file, or the copy of it, as `open_input` does."""
+    with open_input(media.opened_path, called=media.path) as container:
+        yield container
+
+
+@contextmanager
+def open_input(path: Path, *, called: Path | None = None) -> Iterator[InputContainer]:
     """Open a local media file for reading and close it at the end of the ``with`` block.
+
+    Args:
+        path: of the file.
+        called: how errors name it, where that differs.
 
     Raises:
         UnknownContainerError: the file is no media that PyAV knows.
         MediaError: the path is missing, not a regular file, empty, or cannot be read.
     """
-    require_regular_file(path)
+    called = called or path
+    require_regular_file(path, called=called)
     try:
         # "file:" keeps names with a colon from being taken for a protocol; the white list keeps
         # playlists from reaching the network.
@@ -41,7 +54,7 @@ def open_input(path: Path) -> Iterator[InputContainer]:
     except (av.FFmpegError, OSError) as err:
         is_unknown = isinstance(err, av.InvalidDataError | av.DemuxerNotFoundError)
         raise (UnknownContainerError if is_unknown else MediaError)(
-            f"cannot read {path} as a media file: {reason_of(err)}",
+            f"cannot read {called} as a media file: {reason_of(err)}",
             hint="check that the file is complete; a player such as ffplay should open it",
         ) from err
     with container:
@@ -52,6 +65,7 @@ def decoded_frames(
     container: InputContainer,
     stream: av.VideoStream | av.AudioStream,
     kind: type[FrameT],
+    path: Path,
     *,
     on_damage: Callable[[], None],
     on_packet: Callable[[av.Packet[Stream]], None] = lambda _: None,
@@ -62,6 +76,7 @@ def decoded_frames(
     Args:
         container, stream: an open file and the stream to decode.
         kind: the stream's frame class, ``av.VideoFrame`` or ``av.AudioFrame``.
+        path: of the file, for errors.
         on_damage: called for every packet or frame that is damaged.
         on_packet: called for every packet of every stream as it is read.
         on_step: told where the clock falls or jumps.
@@ -76,7 +91,7 @@ def decoded_frames(
         if packet.stream.index != stream.index:
             continue
         if packet.has_sidedata("encryption_info"):
-            raise locked(stream, Path(container.name.removeprefix("file:")), "Common Encryption")
+            raise locked(stream, path, "Common Encryption")
         for frame in _decoded(packet, on_damage):
             if isinstance(frame, kind):
                 if frame.is_corrupt:
@@ -104,27 +119,28 @@ def readable_packets(
         yield packet
 
 
-def require_regular_file(path: Path) -> None:
-    """Check that a path is worth opening.
+def require_regular_file(path: Path, *, called: Path | None = None) -> None:
+    """Check that a path is worth opening; errors name it as `called`, where that differs.
 
     Raises:
         MediaError: it is missing, no regular file, or empty.
     """
+    called = called or path
     try:
         status = path.stat()
     except OSError as err:
         raise MediaError(
-            f"cannot open {path}: {err.strerror}", hint="check the path and its permissions"
+            f"cannot open {called}: {err.strerror}", hint="check the path and its permissions"
         ) from err
     if stat.S_ISDIR(status.st_mode):
-        raise MediaError(f"{path} is a directory", hint="name one video file inside it")
+        raise MediaError(f"{called} is a directory", hint="name one video file inside it")
     if not stat.S_ISREG(status.st_mode):
         raise MediaError(
-            f"{path} is not a regular file",
+            f"{called} is not a regular file",
             hint="pipes and devices cannot be read twice; save the video to a file first",
         )
     if status.st_size == 0:
-        raise MediaError(f"{path} is empty (0 bytes)", hint="copy or download the file again")
+        raise MediaError(f"{called} is empty (0 bytes)", hint="copy or download the file again")
 
 
 def _demuxed(

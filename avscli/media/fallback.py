@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
 from avscli.datatypes import MediaInfo
-from avscli.errors import AvscliError, MediaError, OutputError, UnknownContainerError
+from avscli.errors import MediaError, OutputError, UnknownContainerError
 from avscli.media.ffmpeg_jobs import remux
 from avscli.media.probe import probe
 
@@ -25,8 +25,7 @@ def probed(source: Path, *, audio_track: int = 0) -> Iterator[MediaInfo]:
         audio_track: zero-based index among the file's audio tracks.
 
     Yields:
-        The properties of what to read; its `path` is the source, or the copy, which has the
-        source's name so that warnings tell of the file people know.
+        Its properties; `opened_path` is the source, or the copy.
 
     Raises:
         MediaError: as `probe`; for a container that the program does not know either too.
@@ -41,13 +40,12 @@ def probed(source: Path, *, audio_track: int = 0) -> Iterator[MediaInfo]:
         yield media
         return
     with _temporary_folder() as folder:
-        copy = Path(folder) / source.name
+        copy = Path(folder) / "copy.mkv"
         try:
             remux(source, copy)
         except MediaError as err:
             raise unknown from err
-        with _errors_naming(source, copy):
-            yield probe(copy, audio_track=audio_track)
+        yield probe(source, audio_track=audio_track, opened_path=copy)
 
 
 def _temporary_folder() -> TemporaryDirectory[str]:
@@ -58,14 +56,3 @@ def _temporary_folder() -> TemporaryDirectory[str]:
             f"cannot make a temporary folder in {gettempdir()}: {err.strerror}",
             hint="free some space there, or set TMPDIR to another folder",
         ) from err
-
-
-@contextmanager
-def _errors_naming(source: Path, copy: Path) -> Iterator[None]:
-    """Let errors about the copy speak of the source."""
-    try:
-        yield
-    except AvscliError as err:
-        # The same error, so that its cause stays: a full disk is a reason to try again.
-        err.args = (str(err).replace(str(copy), str(source)),)
-        raise

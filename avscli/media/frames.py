@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from avscli.config import ReadOptions
 from avscli.datatypes import FrameStamp, MediaInfo
 from avscli.errors import MediaError, UsageError
-from avscli.media.containers import Warn, decoded_frames, open_input
+from avscli.media.containers import Warn, decoded_frames, open_media
 from avscli.media.streams import video_stream
 from avscli.media.time_line import ClockStep
 
@@ -78,7 +78,7 @@ class FrameReader:
         start = self._options.start_seconds or 0.0
         end = self._options.end_seconds
         seconds_in, num_in_range = 0.0, 0
-        with open_input(self._media.path) as container:
+        with open_media(self._media) as container:
             stream = video_stream(container, self._media.path)
             for image in self._stamped(container, stream):
                 seconds_in = image.seconds_in
@@ -109,6 +109,7 @@ class FrameReader:
             container,
             stream,
             av.VideoFrame,
+            self._media.path,
             on_damage=self._on_damage,
             on_packet=self._on_packet,
             on_step=self._on_step,

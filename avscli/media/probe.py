@@ -19,12 +19,13 @@ _NEVER_SENT = "is announced and never sends a packet"
 _PROGRESSIVE = {0, 1}  # AVFieldOrder: unknown, progressive; the rest are interlaced
 
 
-def probe(path: Path, *, audio_track: int = 0) -> MediaInfo:
+def probe(path: Path, *, audio_track: int = 0, opened_path: Path | None = None) -> MediaInfo:
     """Describe a video file by its headers, its first frame and the first of its sound.
 
     Args:
         path: a local file in any container FFmpeg knows.
         audio_track: zero-based index among the file's audio tracks.
+        opened_path: a copy of its streams that is read in its place.
 
     Returns:
         The file's properties; `audio` is None when the file has no audio track at all, or
@@ -36,7 +37,8 @@ def probe(path: Path, *, audio_track: int = 0) -> MediaInfo:
             decoded.
         UsageError: the file has audio tracks, but not that many.
     """
-    with open_input(path) as container:
+    opened_path = opened_path or path
+    with open_input(opened_path, called=path) as container:
         stream = video_stream(container, path)
         num_tracks = len(container.streams.audio)
         if 0 < num_tracks <= audio_track:
@@ -46,12 +48,13 @@ def probe(path: Path, *, audio_track: int = 0) -> MediaInfo:
                 hint=f"choose one of 0 to {num_tracks - 1}",
             )
         frame = _first_frame(container, stream, path)
-        sound = _sound(path, audio_track) if num_tracks else None
+        sound = _sound(path, opened_path, audio_track) if num_tracks else None
         orientation = orientation_of(frame)
         aspect = stream.sample_aspect_ratio or Fraction(1)
         start = stream.start_time if stream.start_time is not None else frame.pts
         return MediaInfo(
             path=path,
+            opened_path=opened_path,
             container=format_of(container),
             video_codec=stream.codec_context.name,
             height=frame.width if orientation.swaps_sides else frame.height,
@@ -74,7 +77,7 @@ def probe(path: Path, *, audio_track: int = 0) -> MediaInfo:
 def _first_frame(container: InputContainer, stream: av.VideoStream, path: Path) -> av.VideoFrame:
     senders = _Senders()
     frames = decoded_frames(
-        container, stream, av.VideoFrame, on_damage=_ignore, on_packet=senders.note
+        container, stream, av.VideoFrame, path, on_damage=_ignore, on_packet=senders.note
     )
     for frame in frames:
         return frame
@@ -89,8 +92,8 @@ def _first_frame(container: InputContainer, stream: av.VideoStream, path: Path) 
     )
 
 
-def _sound(path: Path, track: int) -> AudioInfo | UnheardTrack:
-    with open_input(path) as container:
+def _sound(path: Path, opened_path: Path, track: int) -> AudioInfo | UnheardTrack:
+    with open_input(opened_path, called=path) as container:
         streams = container.streams.audio
         stream = streams[track]
         why = _why_unheard(container, stream, path)
@@ -98,7 +101,7 @@ def _sound(path: Path, track: int) -> AudioInfo | UnheardTrack:
             others = tuple(
                 number
                 for number, other in enumerate(streams)
-                if number != track and other.codec_context and not encryption_of(other, path)
+                if number != track and other.codec_context and not encryption_of(other)
             )
             return UnheardTrack(track, why, is_empty=why == _NEVER_SENT, others=others)
         return AudioInfo(
@@ -115,17 +118,17 @@ def _sound(path: Path, track: int) -> AudioInfo | UnheardTrack:
 
 def _why_unheard(container: InputContainer, stream: av.AudioStream, path: Path) -> str:
     """Return what keeps a track from being heard; empty once a frame of it is decoded."""
-    if scheme := encryption_of(stream, path):
+    if scheme := encryption_of(stream):
         return f"is encrypted (DRM: {scheme})"
     senders = _Senders()
     if stream.codec_context is None:  # which the type does not admit
         for packet in readable_packets(container, _ignore):
             senders.note(packet)
             if stream.index in senders:
-                return f"is in a codec that nobody here decodes ({codec_of(stream, path)})"
+                return f"is in a codec that nobody here decodes ({codec_of(stream)})"
         return _NEVER_SENT
     frames = decoded_frames(
-        container, stream, av.AudioFrame, on_damage=_ignore, on_packet=senders.note
+        container, stream, av.AudioFrame, path, on_damage=_ignore, on_packet=senders.note
     )
     try:
         for _ in frames:

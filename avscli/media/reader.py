@@ -47,7 +47,7 @@ def read_clips(
         media: from `probe`, with the same audio track as the options.
         spec: of the network the clips are for: size, steps per clip, padding.
         options: analysis rate and range.
-        on_warning: told, in one line each, about truncation, damage and interlacing.
+        on_warning: told what the user should know of the file, in one line each.
 
     Raises:
         NoAudioError: the file has no sound and the options do not allow that.
@@ -188,6 +188,11 @@ class ClipReader:
 
     def __iter__(self) -> Iterator[Clip]:
         """Read and decode; closing the iterator closes the file."""
+        if self.media.opened_path != self.media.path:
+            self._warn(
+                f"{self.media.path.name}: its container had to be rewritten; its streams were "
+                "copied into a temporary Matroska file, which rounds times to 1 ms"
+            )
         if self.media.interlaced:
             self._warn(
                 f"{self.media.path.name} is interlaced; its frames are used as they are, "

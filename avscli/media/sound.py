@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avscli.datatypes import SAMPLE_RATE_HZ, AudioTrack, MediaInfo
-from avscli.media.containers import Warn, decoded_frames, open_input
+from avscli.media.containers import Warn, decoded_frames, open_media
 
 # One hop of the log-mel: containers that round timestamps to milliseconds jitter by less, and
 # a step below it cannot move a sound into another column of the spectrogram.
@@ -65,10 +65,10 @@ def audio_chunks(
     assert media.audio is not None
     damage: list[None] = []
     reached = -sys.maxsize
-    with open_input(media.path) as container:
+    with open_media(media) as container:
         stream = container.streams.audio[media.audio.track]
         frames = decoded_frames(
-            container, stream, av.AudioFrame, on_damage=lambda: damage.append(None)
+            container, stream, av.AudioFrame, media.path, on_damage=lambda: damage.append(None)
         )
         for chunk in _joined(frames, rate_hz, layout):
             fresh = chunk.since(reached)

@@ -39,11 +39,11 @@ def video_stream(container: InputContainer, path: Path) -> av.VideoStream:
         )
     for stream in container.streams.video:
         if _moves(stream):
-            if scheme := encryption_of(stream, path):
+            if scheme := encryption_of(stream):
                 raise locked(stream, path, scheme)
             if stream.codec_context is None:  # which the type does not admit
                 raise MediaError(
-                    f"{path}: the codec of its video stream is unknown ({codec_of(stream, path)})",
+                    f"{path}: the codec of its video stream is unknown ({codec_of(stream)})",
                     hint="convert the file to H.264 and AAC with a program that plays it",
                 )
             return stream
@@ -79,12 +79,12 @@ def format_of(container: InputContainer) -> str:
     return brand if is_pictures else container.format.name
 
 
-def encryption_of(stream: Stream, path: Path) -> str | None:
+def encryption_of(stream: Stream) -> str | None:
     """Return how a stream is encrypted, as far as the headers tell; None when they do not.
 
     Some files tell it of their packets alone, see `containers.decoded_frames`.
     """
-    tag = _tag(stream, path)
+    tag = _tag(stream)
     if tag in _PROTECTED:
         return _PROTECTED[tag]
     if tag[:1] in _SAMPLE_AES and stream.container.format.name == "mpegts":
@@ -95,10 +95,10 @@ def encryption_of(stream: Stream, path: Path) -> str | None:
     return f"Windows Media {protection}" if protection else None
 
 
-def codec_of(stream: Stream, path: Path) -> str:
+def codec_of(stream: Stream) -> str:
     """Return the name of a stream's codec; of one that FFmpeg does not know, what MP4 calls it."""
     context = stream.codec_context
-    return context.name if context is not None else _tag(stream, path) or "nameless"
+    return context.name if context is not None else _tag(stream) or "nameless"
 
 
 def _moves(stream: av.VideoStream) -> bool:
@@ -111,7 +111,7 @@ def _is_mov(stream: Stream) -> bool:
     return stream.container.format.name.startswith("mov,")
 
 
-def _tag(stream: Stream, path: Path) -> str:
+def _tag(stream: Stream) -> str:
     """Return the four characters by which a container names a codec; empty when it has none."""
     if stream.codec_context is not None:
         try:
@@ -122,6 +122,7 @@ def _tag(stream: Stream, path: Path) -> str:
         return ""
     # PyAV opens no context for a codec that FFmpeg does not know. One sample description belongs
     # to each track, in the order of streams; the box is looked for without walking there.
+    path = Path(stream.container.name.removeprefix("file:"))
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         entries = [found[1].decode("ascii") for found in _SAMPLE_ENTRY.finditer(data)]
     return entries[stream.index] if stream.index < len(entries) else ""

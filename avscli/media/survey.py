@@ -17,7 +17,7 @@ import av
 from av.stream import Stream
 
 from avscli.datatypes import MediaInfo
-from avscli.media.containers import open_input, readable_packets
+from avscli.media.containers import open_media, readable_packets
 from avscli.media.sound import JITTER_SECONDS
 from avscli.media.streams import video_stream
 
@@ -78,7 +78,7 @@ def survey(
     """
     longest = Fraction(0)
     newest: Fraction | None = None
-    with open_input(media.path) as container:
+    with open_media(media) as container:
         pictures = video_stream(container, media.path)
         sound = None
         if media.audio is not None:

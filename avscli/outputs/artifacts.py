@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from avscli.config import SegmentOptions
-    from avscli.datatypes import MediaInfo, NetworkSpec
+    from avscli.datatypes import NetworkSpec
     from avscli.media.reader import ClipReader
     from avscli.outputs.coco import Provenance
     from avscli.outputs.sink import FrameSink
@@ -37,8 +37,7 @@ class Making:
 
     Attributes:
         folder: receives them.
-        source: the file, as results speak of it.
-        reader: of its frames: of the file itself, or of a copy in another container.
+        reader: of the source.
         spec: of the network.
         options: of the run.
         on_warning: told what the user should know.
@@ -47,7 +46,6 @@ class Making:
     """
 
     folder: Path
-    source: MediaInfo
     reader: ClipReader
     spec: NetworkSpec
     options: SegmentOptions
@@ -127,7 +125,7 @@ ARTIFACTS: Mapping[str, Artifact] = {
         COCO_NAME,
         "COCO instances of the analysed frames",
         write=lambda making, done: write_coco(
-            making.folder, making.source, making.spec, done.provenance
+            making.folder, making.reader.media, making.spec, done.provenance
         ),
     ),
 }

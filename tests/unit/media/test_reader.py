@@ -317,8 +317,8 @@ def test_pixels_agree_with_the_ffmpeg_program(tmp_path: Path) -> None:
 
 def media(size_hw: tuple[int, int], aspect: Fraction = Fraction(1)) -> MediaInfo:
     return MediaInfo(
-        Path("a.mp4"), "mp4", "h264", *size_hw, Fraction(30), None, 1.0, 0.0, Orientation(), aspect,
-        "yuv420p", False, None, 0,
+        Path("a.mp4"), Path("a.mp4"), "mp4", "h264", *size_hw, Fraction(30), None, 1.0, 0.0,
+        Orientation(), aspect, "yuv420p", False, None, 0,
     )  # fmt: skip
 
 

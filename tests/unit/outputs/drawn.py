@@ -14,6 +14,7 @@ SIZE_HW = (45, 61)
 def make_media(path: Path = Path("clip.mp4")) -> MediaInfo:
     return MediaInfo(
         path=path,
+        opened_path=path,
         container="mp4",
         video_codec="h264",
         height=SIZE_HW[0],
