@@ -427,12 +427,16 @@ class NetworkInput:
         valid: [B, T] bool, False where a step is padding.
         embeddings: [B, T, 1 + S, D] float32, what the network's own ``encode_sound`` makes of these
             patches, when that is known already.
+        silent: [B, T] bool, steps too quiet for anything to be marked there, padding among them.
+            When given, a network need not look at these, nor where it hears nothing that it could
+            show; without it, it looks at every step.
     """
 
     frames: Tensor
     log_mel: Tensor
     valid: Tensor
     embeddings: Tensor | None = None
+    silent: Tensor | None = None
 
     def to(self, device: str) -> NetworkInput:
         """Return the same batch on another device."""
@@ -440,9 +444,11 @@ class NetworkInput:
 
     def of_each(self, change: Callable[[Tensor], Tensor]) -> NetworkInput:
         """Return the batch with every tensor changed in the same way: moved, or cut by clips."""
-        embeddings = None if self.embeddings is None else change(self.embeddings)
+        embeddings, silent = (
+            None if values is None else change(values) for values in (self.embeddings, self.silent)
+        )
         return NetworkInput(
-            change(self.frames), change(self.log_mel), change(self.valid), embeddings
+            change(self.frames), change(self.log_mel), change(self.valid), embeddings, silent
         )
 
 
@@ -478,6 +484,30 @@ class NetworkOutput:
     selected: Tensor
     sources: SourceLogits | None = None
     heard: Tensor | None = None
+
+    def with_clips(self, chosen: Tensor, output: NetworkOutput) -> NetworkOutput:
+        """Return these B clips with those chosen by [B] bool taken from another output."""
+
+        def merged(ours: Tensor, theirs: Tensor) -> Tensor:
+            ours = ours.clone()
+            ours[chosen] = theirs
+            return ours
+
+        sources = heard = None
+        if self.sources is not None and output.sources is not None:
+            sources = SourceLogits(
+                merged(self.sources.picture, output.sources.picture),
+                merged(self.sources.sound, output.sources.sound),
+            )
+        if self.heard is not None and output.heard is not None:
+            heard = merged(self.heard, output.heard)
+        stages = zip(self.stage_logits, output.stage_logits, strict=True)
+        return NetworkOutput(
+            tuple(merged(*stage) for stage in stages),
+            merged(self.selected, output.selected),
+            sources,
+            heard,
+        )
 
     @property
     def logits(self) -> Tensor:

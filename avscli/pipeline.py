@@ -186,12 +186,21 @@ def predict_frames(
         yield from finish(steps, size_hw, rule, runtime.spec, runtime.warn)
 
 
-def predict_steps(reader: ClipReader, runtime: Runtime) -> Generator[StepOutput, None, None]:
+def predict_steps(
+    reader: ClipReader, runtime: Runtime, *, looks_at_all: bool = False
+) -> Generator[StepOutput, None, None]:
     """Yield what the network says about each analysed frame, in time order.
 
     Batches run while the next ones are decoded; close the generator when leaving early.
+
+    Args:
+        reader: of the file.
+        runtime: of the network.
+        looks_at_all: also where nothing can come of it, for those who ask what the network says
+            of silence.
     """
-    with closing(prefetch(_batches(reader, runtime), depth=BATCHES_AHEAD)) as ahead:
+    batches = _batches(reader, runtime, looks_at_all=looks_at_all)
+    with closing(prefetch(batches, depth=BATCHES_AHEAD)) as ahead:
         yield from in_time_order(
             step
             for clips, prepared in ahead
@@ -210,11 +219,13 @@ def mask_rule(runtime: Runtime, options: SegmentOptions) -> MaskRule:
     )
 
 
-def _batches(reader: ClipReader, runtime: Runtime) -> Iterator[tuple[list[Clip], PreparedBatch]]:
+def _batches(
+    reader: ClipReader, runtime: Runtime, *, looks_at_all: bool
+) -> Iterator[tuple[list[Clip], PreparedBatch]]:
     clips, encoder = iter(reader), runtime.sound_encoder
     sound = None if encoder is None else EncodedSound(encoder, runtime.spec)
     while batch := list(islice(clips, runtime.batch_clips)):
-        yield batch, prepare(batch, runtime.spec, sound)
+        yield batch, prepare(batch, runtime.spec, sound, looks_at_all=looks_at_all)
 
 
 def _sinks(making: Making) -> Iterator[FrameSink]:

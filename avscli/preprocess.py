@@ -11,6 +11,7 @@ import torch
 from avscli.audio.front_end import FRONT_ENDS
 from avscli.audio.loudness import level_dbfs
 from avscli.audio.windows import TICKS_PER_SECOND, centred_windows, nearest_ticks
+from avscli.config import SILENCE_DBFS
 from avscli.datatypes import NetworkInput, PatchTrack
 from avscli.errors import DataError
 
@@ -41,7 +42,11 @@ class PreparedBatch:
 
 
 def prepare(
-    clips: Sequence[Clip], spec: NetworkSpec, sound: EncodedSound | None = None
+    clips: Sequence[Clip],
+    spec: NetworkSpec,
+    sound: EncodedSound | None = None,
+    *,
+    looks_at_all: bool = True,
 ) -> PreparedBatch:
     """Normalise pixels and turn the sound around every frame into a log-mel patch.
 
@@ -56,6 +61,7 @@ def prepare(
         spec: what the network expects.
         sound: of the file that the clips are from, when its windows are to be encoded here, each
             once; without it the batch holds their patches.
+        looks_at_all: have the network look at every step; else it is told which ones are silent.
 
     Returns:
         The batch and the levels of its windows.
@@ -79,6 +85,7 @@ def prepare(
         log_mel=steps if sound is None else none,
         valid=torch.from_numpy(valid),
         embeddings=None if sound is None else steps,
+        silent=None if looks_at_all else torch.from_numpy(levels < SILENCE_DBFS),
     )
     return PreparedBatch(inputs, levels)
 

@@ -177,7 +177,7 @@ def _seen_frames(
     size_hw = reader.media.height, reader.media.width
     rule, spec = mask_rule(runtime, run), runtime.spec
     first: float | None = None
-    with closing(predict_steps(reader, runtime)) as steps:
+    with closing(predict_steps(reader, runtime, looks_at_all=alone)) as steps:
         ours, theirs = tee(steps)  # `finish` is one step ahead: so much waits for the other
         finished = finish(ours, size_hw, rule, spec)
         shipped = (frame for frame in finished if not frame.interpolated)

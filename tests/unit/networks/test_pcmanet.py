@@ -40,12 +40,23 @@ def test_any_number_of_frames_and_any_size_divisible_by_32_runs(network, T, size
     )
 
 
+NAMING = dataclasses.replace(
+    TINY_SPEC,
+    architecture={
+        **TINY_SPEC.architecture,
+        "output_stride": 16,
+        "keeps_centre": True,
+        "enlarges_last": True,
+        "channels": 64,
+        "source_classes": "dog,cat",
+    },
+)
+
+
 @pytest.fixture(scope="module")
 def agreeing() -> PCMANet:
     """The tiny network with everything that a light one may add to the published shape."""
-    more = {"output_stride": 16, "keeps_centre": True, "enlarges_last": True, "channels": 64}
-    architecture = {**TINY_SPEC.architecture, **more, "source_classes": "dog,cat"}
-    return make_network(dataclasses.replace(TINY_SPEC, architecture=architecture))
+    return make_network(NAMING)
 
 
 def test_a_network_that_names_its_sources_tells_what_picture_and_sound_say(agreeing):
@@ -305,3 +316,75 @@ def test_picture_and_sound_agree_with_the_probability_that_both_name_one_class()
     expected = sum(shown[:, k] * heard[:, k, None, None] for k in range(3))
     assert logit.shape == (2, 1, 8, 8)
     torch.testing.assert_close(logit[:, 0].sigmoid(), expected.clamp(1e-3, 1 - 1e-3))
+
+
+def with_equal_pictures(inputs: NetworkInput, *places: int) -> NetworkInput:
+    """Return T = 1 clips whose pictures at some places are those of the place before."""
+    frames = inputs.frames.clone()
+    for place in places:
+        frames[place] = frames[place - 1]
+    return dataclasses.replace(inputs, frames=frames)
+
+
+@torch.inference_mode()
+def test_silent_clips_are_not_looked_at_and_show_nothing():
+    network = make_network(NAMING)
+    inputs = make_inputs(B=4, T=1)
+    whole = network(inputs)
+    silent = torch.tensor([[True], [False], [True], [False]])
+    pictures = watched(network.backbone)
+    output = network(dataclasses.replace(inputs, silent=silent))
+    assert pictures == [2]
+    for ours, full in zip(output.stage_logits, whole.stage_logits, strict=True):
+        assert (ours[[0, 2]].sigmoid() < 1e-6).all()
+        torch.testing.assert_close(ours[[1, 3]], full[[1, 3]], atol=1e-4, rtol=1e-4)
+    assert output.sources is not None
+    assert whole.sources is not None
+    torch.testing.assert_close(output.sources.sound, whole.sources.sound)
+    assert (output.sources.picture[[0, 2]].softmax(dim=2)[:, :, 0] > 1 - 1e-6).all()
+
+
+@torch.inference_mode()
+def test_a_batch_of_silence_costs_no_picture_and_has_the_shapes_of_any_other():
+    for spec in (TINY_SPEC, NAMING):
+        network = make_network(spec)
+        inputs = make_inputs(B=2, T=3, size_hw=(64, 96))
+        whole = network(inputs)
+        pictures = watched(network.backbone)
+        silent = network(dataclasses.replace(inputs, silent=torch.ones(2, 3, dtype=torch.bool)))
+        assert pictures == []
+        shapes = [[each.shape for each in output.stage_logits] for output in (silent, whole)]
+        assert shapes[0] == shapes[1]
+        assert silent.selected.shape == whole.selected.shape
+
+
+@torch.inference_mode()
+def test_sounds_that_no_source_makes_are_not_worth_a_look():
+    network, inputs = make_network(NAMING), make_inputs(B=2, T=1)
+    assert network.agreement is not None
+    network.agreement.sound.add_shift(-50.0)
+    pictures = watched(network.backbone)
+    listening = dataclasses.replace(inputs, silent=torch.zeros(2, 1, dtype=torch.bool))
+    assert (network(listening).logits.sigmoid() < 1e-6).all()
+    assert pictures == []
+    pictures.clear()
+    network(inputs)  # whoever does not say what is silent wants to know all
+    assert pictures == [2]
+
+
+@torch.inference_mode()
+def test_a_picture_that_stays_is_encoded_once():
+    network = make_network()
+    inputs = with_equal_pictures(make_inputs(B=4, T=1), 1, 3)
+    one_by_one = [network(inputs.of_each(lambda x, i=i: x[i : i + 1])).logits for i in range(4)]
+    pictures = watched(network.backbone)
+    together = network(inputs).logits
+    assert pictures == [2]
+    torch.testing.assert_close(together, torch.cat(one_by_one), atol=1e-4, rtol=1e-4)
+
+
+def watched(backbone: torch.nn.Module) -> list[int]:
+    """Return a list that is told how many pictures a backbone is given, each time."""
+    given: list[int] = []
+    backbone.register_forward_pre_hook(lambda _module, inputs: given.append(len(inputs[0])))
+    return given
