@@ -3,7 +3,7 @@
 >>> import avscli
 >>> for frame in avscli.segment("clip.mp4"):  # doctest: +SKIP
 ...     for each in frame.objects:
-...         print(frame.stamp.pts_seconds, each.category, frame.mask_of(each.track_id).sum())
+...         print(frame.stamp.pts_seconds, each.track_category, frame.mask_of(each.track_id).sum())
 >>> run = avscli.Run.open("avs_out/clip.mp4")  # doctest: +SKIP
 """
 

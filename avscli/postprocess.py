@@ -24,10 +24,10 @@ from avscli.masks import (
 )
 from avscli.objects.naming import SourceProbabilities
 from avscli.objects.tracking import ObjectTracker
-from avscli.results import FrameConfidence, FramePrediction, HeardSound
+from avscli.results import FrameConfidence, FramePrediction, HeardSound, SoundingObject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -182,7 +182,6 @@ def finish(
     """
     previous: _Decided | None = None
     unknown = max(spec.categories) if spec.source_classes else None
-    names = spec.categories
     tracker = ObjectTracker(unknown=unknown, on_warning=on_warning)
     candidates = (_Candidate.of(step, rule) for step in steps)
     for before, candidate, after in _with_neighbours(candidates):
@@ -195,7 +194,7 @@ def finish(
         prediction = FramePrediction(
             stamp=step.analysed.stamp,
             object_map=seen.object_map,
-            objects=tuple(replace(o, category=names[o.category_id]) for o in seen.objects),
+            objects=tuple(_named(each, spec.categories) for each in seen.objects),
             heard=_heard(step, spec),
             state=state,
             interpolated=False,
@@ -246,6 +245,14 @@ def _label_map(
         return np.zeros(size_hw, np.uint8)
     label_map = rule.label_map(candidate.step.stage_logits[0], size_hw)
     return label_map if seen_nearby is None else keep_touched_regions(label_map, seen_nearby)
+
+
+def _named(each: SoundingObject, categories: Mapping[int, str]) -> SoundingObject:
+    return replace(
+        each,
+        category=categories[each.category_id],
+        track_category=categories[each.track_category_id],
+    )
 
 
 def _heard(step: StepOutput, spec: NetworkSpec) -> tuple[HeardSound, ...]:

@@ -72,17 +72,22 @@ class SoundingObject:
 
     Attributes:
         track_id: 1…, stable through a run.
-        category_id: of the checkpoint's categories, stable across files.
+        category_id: what this frame says it is, of the checkpoint's categories, which are stable
+            across files.
         category_score: 0…1, how clearly it is this category.
         score: 0…1, mean mask probability in its region.
-        category: its name; empty where only arrays are known (`avscli.objects`).
+        track_category_id: what it is by all frames up to this one.
+        category, track_category: names of the two; empty where only arrays are known
+            (`avscli.objects`).
     """
 
     track_id: int
     category_id: int
     category_score: float
     score: float
+    track_category_id: int
     category: str = ""
+    track_category: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

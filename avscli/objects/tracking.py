@@ -24,8 +24,8 @@ The rules; regions have their names from `avscli.objects.naming`:
 5. **Joined.** A track that finds no region, but was a step ago where at least half of it now lies
    in the region of another track with the same class, has joined it. For JOINED_SECONDS the region
    is divided: each pixel goes to the track that was nearer. Later the other track has it all.
-6. A track's class, for these rules, is the one with the largest sum of category scores in its
-   frames so far. The category that a frame shows is the one that was said of this frame.
+6. A track's class is the one with the largest sum of category scores in its frames so far. An
+   object has both: the category that is said of the frame, and that of its track.
 
 One pass, no chance: the same input gives the same numbers. At most MOST_TRACKS are remembered,
 those seen last. Frames show at most 255 objects, and every pixel of the label map belongs to one;
@@ -238,7 +238,7 @@ class _Frame:
             parts = self.parts[track]
             region, spot = _together(parts, self._grid)
             track.see(region, spot, seconds, step)
-            objects.append(SoundingObject(track.track_id, *region))
+            objects.append(SoundingObject(track.track_id, *region, track.vote.winner))
             numbers[[part.number for part in parts]] = len(objects)
         object_map = np.asarray(cv2.LUT(self._labels, numbers, dst=self._labels), np.uint8)
         return FrameObjects(object_map, tuple(objects))

@@ -96,7 +96,7 @@ class Labels:
                 self._paint(planes, letters, box, colour)
 
     def _text(self, each: SoundingObject) -> str:
-        name = self._names.get(each.category_id, str(each.category_id))
+        name = self._names.get(each.track_category_id, str(each.track_category_id))
         return f"{name} {each.track_id}  {each.score:.2f}"
 
     def _cut(self, name: str, widest: float) -> str:

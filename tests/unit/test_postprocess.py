@@ -403,6 +403,18 @@ def test_an_object_keeps_its_class_and_its_track_through_a_pause() -> None:
     np.testing.assert_array_equal(again.label_map, 2 * again.mask)
 
 
+def test_a_frame_that_names_an_object_otherwise_does_not_rename_its_track() -> None:
+    dog = saying(picture=(0.05, 0.9), sound=(0.1, 0.9))
+    nothing = saying(picture=(0.05, 0.05), sound=(0.1, 0.1))
+    steps = [
+        dataclasses.replace(step(box_logits(), at=at, fps=5.0), sources=said)
+        for at, said in enumerate((dog, dog, nothing))
+    ]
+    shown = [prediction.objects[0] for prediction in finished(*steps, spec=NAMING)]
+    assert [each.category for each in shown] == ["dog", "dog", "unknown"]
+    assert [each.track_category for each in shown] == ["dog", "dog", "dog"]
+
+
 def test_sources_of_a_batch_become_probabilities_of_each_step() -> None:
     logits = torch.zeros(1, 2, 1, 4, 4)
     picture = torch.tensor([0.0, 1.0, 2.0]).reshape(1, 1, 3, 1, 1).expand(1, 2, 3, 4, 4)

@@ -90,12 +90,13 @@ def test_objects_of_two_classes_keep_their_numbers_when_they_cross() -> None:
     assert {o.track_id: o.category_id for o in found.objects} == {1: DOG, 2: CAT}
 
 
-def test_one_frame_under_another_name_stays_the_object_and_keeps_that_name() -> None:
+def test_one_frame_under_another_name_keeps_that_name_and_not_the_object() -> None:
     tracker = ObjectTracker()
     place = (20, 10, 30, 30)
     shown = [tracker.step(k, boxes(place, label=2 if k == 3 else 1), SURE) for k in range(6)]
     assert [ids(found) for found in shown] == [[1]] * 6
     assert [found.objects[0].category_id for found in shown] == [1, 1, 1, 2, 1, 1]
+    assert [found.objects[0].track_category_id for found in shown] == [1] * 6
 
 
 def test_an_object_that_breaks_stays_one_until_its_pieces_are_apart() -> None:

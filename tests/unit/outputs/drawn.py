@@ -58,7 +58,7 @@ def make_prediction(
     return FramePrediction(
         stamp=FrameStamp(index, index * 512, index * 512 / 15360),
         object_map=numbers[labels],
-        objects=tuple(SoundingObject(label, label, 1.0, 0.875) for label in present),
+        objects=tuple(SoundingObject(label, label, 1.0, 0.875, label) for label in present),
         heard=(HeardSound("Speech", 0.9375),),
         state=state,
         interpolated=interpolated,

@@ -115,6 +115,18 @@ def test_the_score_and_the_track_are_shown() -> None:
     assert (seen[0] != seen[2])[:, 130:].any()
 
 
+def test_the_name_is_that_of_the_track_whatever_the_frame_takes_it_for() -> None:
+    prediction = square((240, 320))
+    (each,) = prediction.objects
+    names = ["dog", "unknown"]
+    usual, flipped, other = (
+        drawn(replace(prediction, objects=(found,)), names)[0]
+        for found in (each, replace(each, category_id=2), replace(each, track_category_id=2))
+    )
+    assert (flipped == usual).all()
+    assert (other != usual).any()
+
+
 def test_an_object_without_a_pixel_and_a_frame_without_room_have_no_label() -> None:
     hidden = replace(square((240, 320)), object_map=np.zeros((240, 320), np.uint8))
     for y in (drawn(hidden)[0], drawn(square((20, 400)))[0], drawn(square((200, 40)))[0]):
