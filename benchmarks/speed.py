@@ -150,7 +150,9 @@ class Parts:
                 journal.write(prediction)
                 csv.write(prediction)
         with self._timed("coco"):
-            write_coco(self._folder, self._media, self._spec, Provenance("", "", "", "", "", ""))
+            write_coco(
+                self._folder, self._media, self._spec, (), Provenance("", "", "", "", "", "")
+            )
 
     def _overlay(self, predictions: list[FramePrediction]) -> None:
         with self._timed("overlay: decode again"):

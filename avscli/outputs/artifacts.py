@@ -125,7 +125,7 @@ ARTIFACTS: Mapping[str, Artifact] = {
         COCO_NAME,
         "COCO instances of the analysed frames",
         write=lambda making, done: write_coco(
-            making.folder, making.reader.media, making.spec, done.provenance
+            making.folder, making.reader.media, making.spec, done.objects, done.provenance
         ),
     ),
 }

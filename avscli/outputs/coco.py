@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from avscli.outputs.disk import LineFile
 from avscli.outputs.journal import JOURNAL_NAME, count_frames, object_json, read_journal
+from avscli.outputs.tracks import under_one_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from avscli.datatypes import MediaInfo, NetworkSpec
     from avscli.outputs.journal import JournalEntry
+    from avscli.results import ObjectSummary
 
 COCO_NAME = "masks.coco.json"
 COCO_VERSION = "avs-coco-2"
@@ -62,8 +64,21 @@ def categories(spec: NetworkSpec) -> tuple[Category, ...]:
     return tuple(Category(number, name) for number, name in spec.categories.items())
 
 
-def write_coco(folder: Path, media: MediaInfo, spec: NetworkSpec, provenance: Provenance) -> Path:
+def write_coco(
+    folder: Path,
+    media: MediaInfo,
+    spec: NetworkSpec,
+    objects: Iterable[ObjectSummary],
+    provenance: Provenance,
+) -> Path:
     """Write masks.coco.json beside the finished journal of `folder` and return the file.
+
+    Args:
+        folder: of the run.
+        media: the source.
+        spec: of the network.
+        objects: of the run, whose categories annotations carry.
+        provenance: where the masks come from.
 
     Raises:
         DataError: the journal is missing or damaged.
@@ -79,7 +94,8 @@ def write_coco(folder: Path, media: MediaInfo, spec: NetworkSpec, provenance: Pr
         out.write(f'"videos":{compact_json([video])},')
         write_list(out, "images", images_of(read_journal(journal), size_hw, ids))
         out.write(",")
-        write_list(out, "annotations", annotations_of(read_journal(journal), again))
+        frames = under_one_name(read_journal(journal), objects)
+        write_list(out, "annotations", annotations_of(frames, again))
         out.write("}")
     return path
 

@@ -12,7 +12,7 @@ from avscli.errors import DataError
 from avscli.json_values import decoded, parsed
 from avscli.outputs.journal import JOURNAL_NAME, read_journal
 from avscli.outputs.run_record import RUN_RECORD_NAME, SCHEMA_VERSION
-from avscli.outputs.tracks import summed_objects
+from avscli.outputs.tracks import summed_objects, under_one_name
 from avscli.results import SegmentationReport
 
 if TYPE_CHECKING:
@@ -119,10 +119,13 @@ class Run:
     def frames(self) -> Iterator[JournalEntry]:
         """Stream the source frames of the range in time order, one in memory at a time.
 
+        An object has one category throughout, that of `objects`; `read_journal` says what each
+        frame took it for.
+
         Raises:
             DataError: the journal is missing or damaged.
         """
-        return read_journal(self.folder / JOURNAL_NAME)
+        return under_one_name(read_journal(self.folder / JOURNAL_NAME), self.record.objects)
 
 
 def run_folders(path: Path) -> list[Path]:

@@ -6,13 +6,13 @@ Memory grows with the number of objects and of their intervals, not with that of
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from avscli.results import ObjectSummary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from avscli.outputs.journal import JournalEntry, JournalObject
 
@@ -94,3 +94,21 @@ def summed_objects(
     for track in sounding:
         tracks[track].end(round(now + pace, 6))
     return tuple(tracks[track].summary(track, categories) for track in sorted(tracks))
+
+
+def under_one_name(
+    frames: Iterable[JournalEntry], objects: Iterable[ObjectSummary]
+) -> Iterator[JournalEntry]:
+    """Yield frames in which every object has the category that it has over its whole life.
+
+    Where a frame said something else of it, its `category_score` becomes 0.
+    """
+    category_of = {each.track_id: each.category_id for each in objects}
+    for entry in frames:
+        found = tuple(
+            each
+            if (category := category_of.get(each.track, each.category_id)) == each.category_id
+            else replace(each, category_id=category, category_score=0.0)
+            for each in entry.objects
+        )
+        yield replace(entry, objects=found)

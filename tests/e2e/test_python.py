@@ -11,6 +11,7 @@ import avscli
 from avscli.datasets.scenes import DEMO_SEED, plan_scene
 from avscli.datatypes import SAMPLE_RATE_HZ
 from avscli.media.ffmpeg_jobs import mux
+from avscli.outputs.journal import JOURNAL_NAME, read_journal
 from tests.conftest import Avs
 from tests.run_folders import ring, scene, write_run
 
@@ -38,7 +39,8 @@ def test_readmes_examples_run_and_find_what_the_command_line_finds(
         exec(example, {})
     run = avscli.Run.open("avs_out/video.mp4")
     assert run.objects
-    for stored, found in zip(run.frames(), avscli.segment("video.mp4"), strict=True):
+    journal = read_journal(run.folder / JOURNAL_NAME)
+    for stored, found in zip(journal, avscli.segment("video.mp4"), strict=True):
         assert stored.frame == found.stamp.index
         assert [(o.track_id, o.category_id) for o in stored.objects] == [
             (o.track_id, o.category_id) for o in found.objects

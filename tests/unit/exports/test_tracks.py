@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -11,6 +12,10 @@ import pytest
 
 from avscli.masks import encode_mask
 from avscli.media.stills import read_png
+from avscli.outputs.combined_coco import Part, write_combined_coco
+from avscli.outputs.journal import read_journal
+from avscli.outputs.run import Run
+from avscli.outputs.tracks import summed_objects
 from tests.conftest import Avs
 from tests.run_folders import SIZE_HW, Frame, ring, write_run
 
@@ -83,6 +88,23 @@ def test_supervision_has_tracker_ids(avs: Avs, run: Path) -> None:
     lines = (exported(avs, run, "supervision") / "a.mp4.jsonl").read_text().splitlines()
     ids = [[each["tracker_id"] for each in json.loads(line)["predictions"]] for line in lines]
     assert ids == [[11, 12], [11], [11, 12]]
+
+
+def test_an_object_is_called_the_same_in_every_frame_of_every_export(avs: Avs, run: Path) -> None:
+    lines = [json.loads(line) for line in (run / "frames.jsonl").read_text().splitlines()]
+    lines[1]["objects"][0] |= {"category_id": 2, "category_score": 0.3}
+    (run / "frames.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    objects = summed_objects(read_journal(run / "frames.jsonl"), {1: "dog", 2: "person"})
+    record = json.loads((run / "run.json").read_text())
+    record["objects"] = [asdict(each) for each in objects]
+    (run / "run.json").write_text(json.dumps(record))
+
+    assert {row["class"] for row in Run.open(run).rows()} == {"dog"}
+    told = (exported(avs, run, "supervision") / "a.mp4.jsonl").read_text().splitlines()
+    assert {e["class"] for line in told for e in json.loads(line)["predictions"]} == {"dog"}
+    combined = write_combined_coco(run.parents[1] / "all.json", lambda: [Part("a.mp4", run)])
+    annotations = json.loads(combined.read_text())["annotations"]
+    assert [each["category_id"] for each in annotations] == [1] * 5
 
 
 def test_tracks_come_back_from_cvat(avs: Avs, run: Path) -> None:

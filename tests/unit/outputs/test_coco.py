@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from pycocotools.coco import COCO
 
 from avscli.datatypes import NetworkSpec
 from avscli.outputs.coco import Category, Provenance, categories, write_coco
-from avscli.outputs.journal import JournalSink
+from avscli.outputs.journal import JOURNAL_NAME, JournalSink, read_journal
+from avscli.outputs.tracks import summed_objects
 from avscli.results import FramePrediction
 from tests.unit.outputs.drawn import SIZE_HW, blob, make_media, make_prediction
 
@@ -44,7 +46,9 @@ def written(folder: Path, *predictions: FramePrediction, spec: NetworkSpec | Non
     with JournalSink(folder) as sink:
         for prediction in predictions:
             sink.write(prediction)
-    return write_coco(folder, make_media(), spec or make_spec("sounding_object"), PROVENANCE)
+    spec = spec or make_spec("sounding_object")
+    objects = summed_objects(read_journal(folder / JOURNAL_NAME), spec.categories)
+    return write_coco(folder, make_media(), spec, objects, PROVENANCE)
 
 
 # pycocotools 2.0 decodes through an array protocol that numpy 2 has deprecated.
@@ -140,6 +144,21 @@ def test_several_classes_of_a_frame_are_several_annotations(tmp_path: Path) -> N
     document = json.loads(written(tmp_path, make_prediction(0, labels), spec=spec).read_text())
     found = [(a["category_id"], a["track_id"], a["image_id"]) for a in document["annotations"]]
     assert found == [(1, 1, 1), (2, 2, 1)]
+
+
+def test_annotations_of_an_object_carry_one_category_whatever_a_frame_took_it_for(
+    tmp_path: Path,
+) -> None:
+    frames = [make_prediction(index, blob(0)) for index in range(3)]
+    (each,) = frames[1].objects
+    frames[1] = replace(frames[1], objects=(replace(each, category_id=2, category_score=0.5),))
+    document = json.loads(
+        written(tmp_path, *frames, spec=make_spec("background", "bell", "dog")).read_text()
+    )
+    found = [(a["category_id"], a["category_score"]) for a in document["annotations"]]
+    assert found == [(1, 1.0), (1, 0.0), (1, 1.0)]
+    journal = read_journal(tmp_path / JOURNAL_NAME)
+    assert [entry.objects[0].category_id for entry in journal] == [1, 2, 1]
 
 
 def test_categories_are_the_classes_without_the_background() -> None:

@@ -14,7 +14,7 @@ from avscli.masks import encode_mask
 from avscli.outputs.events_vtt import write_events
 from avscli.outputs.journal import JournalEntry, JournalObject
 from avscli.outputs.objects_csv import write_objects
-from avscli.outputs.tracks import summed_objects
+from avscli.outputs.tracks import summed_objects, under_one_name
 from avscli.results import HeardSound, ObjectSummary
 from tests.run_folders import HOSTILE_NAMES
 
@@ -54,6 +54,13 @@ def test_intervals_end_with_the_first_frame_that_does_not_show_the_object() -> N
         ((0.3, 0.5),),
         ("flicker",),
     )
+
+
+def test_an_object_has_one_name_in_all_of_its_frames() -> None:
+    frames = [entry(0, (1, 1, 0.9)), entry(1, (1, 2, 0.3), (2, 2, 0.8)), entry(2, (1, 1, 0.7))]
+    named = list(under_one_name(frames, summed_objects(frames, NAMES)))
+    said = [[(o.track_id, o.category_id, o.category_score) for o in each.objects] for each in named]
+    assert said == [[(1, 1, 0.9)], [(1, 1, 0.0), (2, 2, 0.8)], [(1, 1, 0.7)]]
 
 
 def test_a_run_without_objects_has_an_empty_table_and_no_cue(tmp_path: Path) -> None:
