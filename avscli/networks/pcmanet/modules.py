@@ -202,23 +202,26 @@ class QuerySelectedCrossAttention(nn.Module):
         return tokens.transpose(1, 2).reshape(N, C, *grid)
 
 
-def confidence_induced_mask(logits: Tensor, coarser: Tensor | None) -> Tensor:
+def confidence_induced_mask(
+    logits: Tensor, coarser: Tensor | None, *, confident: float = CONFIDENT_PROBABILITY
+) -> Tensor:
     """CIM: mark the pixels whose prediction is not settled yet.
 
     Args:
         logits: [N, C, h, w] of one stage; C = 1 is read through a sigmoid, more through a
             softmax whose largest value is the confidence.
         coarser: [N, h', w'] bool marks of the stage before; only its pixels can stay marked.
+        confident: probability above which a pixel is settled.
 
     Returns:
-        [N, h, w] bool, True where 1 − 0.99 ≤ confidence ≤ 0.99.
+        [N, h, w] bool, True where 1 − confident ≤ confidence ≤ confident.
 
     Source: arXiv 2406.02345, figure 5; thresholds as in the published code.
     """
     scores = logits.detach().float()
     confidence = scores.sigmoid() if logits.shape[1] == 1 else scores.softmax(dim=1)
     confidence = confidence.amax(dim=1)
-    marks = (confidence <= CONFIDENT_PROBABILITY) & (confidence >= 1 - CONFIDENT_PROBABILITY)
+    marks = (confidence <= confident) & (confidence >= 1 - confident)
     if coarser is None:
         return marks
     upsampled = F.interpolate(coarser[:, None].float(), size=marks.shape[-2:], mode="nearest")

@@ -15,6 +15,14 @@ from torch import nn
 
 from avscli.datatypes import NetworkOutput, SourceLogits
 from avscli.errors import WeightsError
+from avscli.networks.pcmanet.masking import (
+    StageInput,
+    doubled,
+    enlarged,
+    rectangles,
+    unsettled,
+    window_around,
+)
 from avscli.networks.pcmanet.modules import (
     AudioVisualGroupAttention,
     GuidedFusion,
@@ -83,7 +91,8 @@ class PCMANet(nn.Module):
         spec: `spec.architecture` names ``variant`` (``official`` or ``corrected``),
             ``channels``, ``avga_heads``, ``qsca_heads`` and ``null_audio_token``; with
             ``source_classes`` (names joined by commas) the stages also hear where picture and
-            sound agree on one of these classes; ``enlarges_last`` as in `GuidedFusion`.
+            sound agree on one of these classes; ``enlarges_last`` as in `GuidedFusion`;
+            ``skips_settled`` spares stages 2 and 1, at inference, where the stage before is sure.
         backbone: picture encoder returning four maps at strides 4, 8, 16, 32, with their
             channel counts in ``channels``.
         audio_encoder: log-mel patches [N, 1, ·, ·] of ``spec.log_mel`` → embeddings [N, D], D in
@@ -109,6 +118,9 @@ class PCMANet(nn.Module):
         self.strides = (4, 8, 16, int(settings.get("output_stride", 32)))
         self.gates_padding = spec.padding == "zeros_with_flag"
         self.masks_padded_keys = not official
+        self.skips_settled = bool(settings.get("skips_settled", False))
+        if official and self.skips_settled:
+            raise ValueError("the official variant mixes places, so no place can be skipped")
         self.backbone = backbone
         self.audio_encoder = audio_encoder
         self.audio_projection = nn.Linear(audio_features, C)
@@ -299,25 +311,84 @@ class PCMANet(nn.Module):
         self, features: list[Tensor], sound: Tensor, valid: Tensor, evidence: Tensor | None
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Run stages 4 … 1; return logits of stages 1 … 4 and the marks of stages 4, 3, 2."""
-        # Every stage's queries live on the grid of the stage before it, where its marks were made.
-        grids = [tuple(f.shape[-2:]) for f in (*features[1:], features[-1])]
         keys_valid = valid if self.masks_padded_keys else torch.ones_like(valid)
-        fused: Tensor | None = None
-        marks: list[Tensor] = []
-        token: Tensor | None = sound
-        logits: list[Tensor] = []
-        for i in reversed(range(len(STAGES))):
-            local = self.avga[i](features[i], sound)
-            selected = marks[-1].flatten(1) if marks else None
-            guide, token = self.qsca[i](local, token, grids[i], keys_valid, selected)
-            agreed = None if evidence is None else resize(evidence, local.shape[-2:])
-            if agreed is not None:
-                local = local + self.agreement_in[i](agreed)
-            fused = self.fusion[i](local, fused, guide)
-            scores = self.heads[i](fused)
-            if agreed is not None:
-                scores = scores + self.agreement_weight[i] * agreed
-            logits.insert(0, scores)
-            if i > 0:
-                marks.append(confidence_induced_mask(logits[0], marks[-1] if marks else None))
-        return logits, marks
+        deepest = StageInput(features[3], sound, sound, keys_valid, evidence=evidence)
+        logits4, stage3 = self._stage(3, deepest, features[2])
+        logits3, stage2 = self._stage(2, stage3, features[1])
+        fine = (
+            self._fine_stages
+            if self.training or not self.skips_settled
+            else self._fine_where_unsettled
+        )
+        logits2, logits1 = fine(stage2, features[0], logits3)
+        assert stage3.marks is not None
+        assert stage2.marks is not None
+        marks2 = confidence_induced_mask(logits2, stage2.marks)
+        return [logits1, logits2, logits3, logits4], [stage3.marks, stage2.marks, marks2]
+
+    def _stage(self, i: int, x: StageInput, finer: Tensor) -> tuple[Tensor, StageInput]:
+        """Run a stage that is not the finest; return its logits and what the next one is given.
+
+        Args:
+            i: the stage less one.
+            x: its input.
+            finer: projected maps of the next finer stride.
+        """
+        logits, fused, token = self._scores(i, x)
+        assert token is not None
+        marks = confidence_induced_mask(logits, x.marks)
+        return logits, x._replace(features=finer, token=token, coarser=fused, marks=marks)
+
+    def _scores(self, i: int, x: StageInput) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return a stage's logits, its fused maps, and the sound's tokens (the finest has none)."""
+        local = self.avga[i](x.features, x.sound)
+        # Queries live on the grid of the stage before, where their marks were made.
+        grid = local.shape[-2:] if x.marks is None else x.marks.shape[-2:]
+        selected = None if x.marks is None else x.marks.flatten(1)
+        guide, token = self.qsca[i](local, x.token, tuple(grid), x.valid, selected)
+        agreed = None if x.evidence is None else resize(x.evidence, local.shape[-2:])
+        if agreed is not None:
+            local = local + self.agreement_in[i](agreed)
+        fused = self.fusion[i](local, x.coarser, guide)
+        logits = self.heads[i](fused)
+        if agreed is not None:
+            logits = logits + self.agreement_weight[i] * agreed
+        return logits, fused, token
+
+    def _fine_stages(self, x: StageInput, finest: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
+        """Run stages 2 and 1; return their logits."""
+        logits2, stage1 = self._stage(1, x, finest)
+        return logits2, self._scores(0, stage1)[0]
+
+    def _fine_where_unsettled(
+        self, x: StageInput, finest: Tensor, coarse: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Run stages 2 and 1 where the stage before is not sure; elsewhere enlarge its logits.
+
+        Args:
+            x: input of stage 2.
+            finest: projected maps of stride 4.
+            coarse: logits of stage 3.
+        """
+        logits2 = resize(coarse, x.features.shape[-2:])
+        logits1 = resize(logits2, finest.shape[-2:])
+        clips = unsettled(logits2).reshape(len(x.valid), -1).any(dim=1)
+        if not clips.any():
+            return logits2, logits1
+        frames = clips.repeat_interleave(x.valid.shape[1])
+        found2, stage1 = self._stage(1, x.of_clips(clips), finest[frames])
+        found1 = resize(found2, finest.shape[-2:])
+        inside = rectangles(unsettled(found2))
+        if inside.any():
+            rows, columns = window_around(inside)
+            part = (..., doubled(rows), doubled(columns))
+            scores, _, _ = self._scores(0, stage1.window(rows, columns))
+            within = enlarged(inside)[:, None][part]
+            # Frames share a window, but each takes its own rectangle, whatever it runs beside.
+            found1 = found1.clone()
+            found1[part] = torch.where(within, scores, found1[part])
+        if clips.all():
+            return found2, found1
+        logits2, logits1 = logits2.clone(), logits1.clone()
+        logits2[frames], logits1[frames] = found2, found1
+        return logits2, logits1
