@@ -71,15 +71,25 @@ class AudioVisualGroupAttention(nn.Module):
 
     def forward(self, visual: Tensor, audio: Tensor) -> Tensor:
         """Fuse visual maps [N, C, h, w] with audio features [N, C] into [N, C, h, w]."""
-        groups = self.group(visual).unflatten(1, (self.heads, -1))  # [N, heads, C/heads, h, w]
-        sound = F.normalize(self.audio(audio), dim=1)[
-            :, None, :, None, None
-        ]  # [N, 1, C/heads, 1, 1]
+        groups = self.group(visual)  # [N, C, h, w]
+        sound = F.normalize(self.audio(audio), dim=1)  # [N, C/heads]
+        # Pixel by pixel, each pixel's channels side by side: no copy of maps that lie so already.
+        pixels = groups.flatten(2).transpose(1, 2).unflatten(2, (self.heads, -1))
         # Dividing the products instead of the vectors saves a copy of the maps.
-        lengths = groups.norm(dim=2, keepdim=True).clamp_min(_LEAST_LENGTH)
-        likeness = (groups * sound).sum(dim=2, keepdim=True) / lengths  # [N, heads, 1, h, w]
-        fused: Tensor = self.mix((groups * likeness).flatten(1, 2))
+        lengths = torch.linalg.vector_norm(pixels, dim=3).clamp_min(_LEAST_LENGTH)
+        likeness = self._products(pixels, sound) / lengths  # [N, h·w, heads]
+        weighted = (pixels * likeness[..., None]).flatten(2).transpose(1, 2)
+        fused: Tensor = self.mix(weighted.unflatten(2, groups.shape[-2:]))
         return fused
+
+    def _products(self, pixels: Tensor, sound: Tensor) -> Tensor:
+        """Return [N, h·w, heads] products of pixels [N, h·w, heads, C/heads] with [N, C/heads].
+
+        As one matrix product with the sound on the diagonal, once for each head.
+        """
+        heads = torch.eye(self.heads, dtype=sound.dtype, device=sound.device)
+        diagonal = heads[:, None, :] * sound[:, None, :, None]  # [N, heads, C/heads, heads]
+        return pixels.flatten(2) @ diagonal.flatten(1, 2)
 
 
 class QuerySelectedCrossAttention(nn.Module):
@@ -190,9 +200,14 @@ class QuerySelectedCrossAttention(nn.Module):
             part.reshape(*part.shape[:2], self.heads, -1).transpose(1, 2)  # [B, heads, ·, C/heads]
             for part in (query, *key_value.chunk(2, dim=-1))
         )
-        scores = queries @ keys.transpose(-2, -1) / math.sqrt(queries.shape[-1])
-        scores = scores.masked_fill(~keys_valid[:, None, None, :], -torch.inf)
-        attended: Tensor = (scores.softmax(dim=-1) @ values).transpose(1, 2).flatten(2)
+        scores = keys @ queries.transpose(-2, -1) / math.sqrt(queries.shape[-1])
+        scores = scores.masked_fill(~keys_valid[:, None, :, None], -torch.inf)  # [B, heads, K, Q]
+        # Kernels are quick along the last axis: there lie the queries when keys are few.
+        if scores.shape[2] < scores.shape[3]:
+            weights = scores.softmax(dim=2).transpose(-2, -1)
+        else:
+            weights = scores.transpose(-2, -1).softmax(dim=-1)
+        attended: Tensor = (weights @ values).transpose(1, 2).flatten(2)
         return attended
 
     def _to_map(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:

@@ -144,13 +144,11 @@ class TagEvidence(nn.Module):
         Returns:
             own, rival: [..., K] each; own is −20 where no name stands for a class.
         """
-        own, rival = [], []
-        for makers in self.makers.T:
-            of_class = tags[..., makers]
-            nothing = tags.new_full(tags.shape[:-1], _LEAST_LOGIT)
-            own.append(of_class.amax(dim=-1) if makers.any() else nothing)
-            rival.append(tags[..., self.is_telling & ~makers].amax(dim=-1))
-        return torch.stack(own, dim=-1), torch.stack(rival, dim=-1)
+        makers = self.makers.T  # [K, 527]
+        each = tags[..., None, :]
+        own = each.masked_fill(~makers, -torch.inf).amax(dim=-1)
+        rival = each.masked_fill(~self.is_telling | makers, -torch.inf).amax(dim=-1)
+        return own.masked_fill(~makers.any(dim=1), _LEAST_LOGIT), rival
 
     def forward(self, learned: Tensor, tags: Tensor) -> Tensor:
         """Join logits [..., K] learned from recordings with logits [..., 527] of tags."""
