@@ -30,7 +30,9 @@ from avscli.media.streams import video_stream
 from avscli.media.survey import SoundSurvey, survey
 from avscli.media.time_line import move_packet
 
-_X264 = {"preset": "veryfast", "crf": "20"}
+# Of veryfast only what pays most: superfast takes as long, and without the look-ahead's weighing of
+# blocks its files are up to 2.5 times as large.
+_X264 = {"preset": "veryfast", "crf": "20", "x264-params": "subme=1:me=dia:bframes=1"}
 _NOT_OF_THE_DISK = {errno.EPERM, errno.ENOSYS, errno.EAGAIN}  # what encoders return, carelessly
 
 
@@ -58,7 +60,7 @@ class WrittenVideo:
 class OverlayWriter:
     """Hand out the frames of a range of a source for blending, encode them with the sound.
 
-    H.264 (libx264, 8-bit yuv420p, veryfast, crf 20) in an MP4 with its index in front. Frames keep
+    H.264 (libx264, 8-bit yuv420p, crf 20) in an MP4 with its index in front. Frames keep
     their source timestamps, as far as MP4 can hold them, from a zero of the overlay's own where the
     source starts before zero or late (`OverlayClock`). Rotation is applied to the pixels, the
     sample aspect ratio kept, an odd side made even by repeating its last row or column. The sound's
