@@ -87,6 +87,7 @@ class SegmentOptions:
         batch_clips: clips per forward pass; None chooses by device.
         write: which artifacts to write beside run.json and frames.jsonl.
         labels: name the objects in the overlay.
+        overlay_height: scale the overlay down to at most so many rows; None keeps the source's.
         overwrite: replace an existing output folder.
     """
 
@@ -100,9 +101,14 @@ class SegmentOptions:
     batch_clips: int | None = None
     write: tuple[ArtifactName, ...] = CHOSEN_ARTIFACTS
     labels: bool = True
+    overlay_height: int | None = None
     overwrite: bool = False
 
     def __post_init__(self) -> None:
+        if self.overlay_height is not None and not 64 <= self.overlay_height <= 4320:
+            raise UsageError(
+                f"--overlay-height must lie between 64 and 4320, got {self.overlay_height}"
+            )
         if self.threshold is not None and not 0.0 < self.threshold < 1.0:
             raise UsageError(f"--threshold must lie between 0 and 1, got {self.threshold}")
         if self.region_threshold is not None and not 0.0 <= self.region_threshold < 1.0:

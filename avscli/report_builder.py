@@ -32,6 +32,8 @@ def shaping_sha256(options: SegmentOptions) -> str:
     # What was done before there was a choice stays up to date.
     if options.labels:
         del shaping["labels"]
+    if options.overlay_height is None:
+        del shaping["overlay_height"]
     if options.prefer == BALANCED:
         del shaping["prefer"]
     return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()

@@ -167,6 +167,13 @@ WriteOption = Annotated[
 LabelsOption = Annotated[
     bool, typer.Option("--labels/--no-labels", help="Name the objects in the overlay.")
 ]
+OverlayHeightOption = Annotated[
+    int | None,
+    typer.Option(
+        help="Scale the overlay down to so many rows, for those who only look.",
+        show_default="the source's",
+    ),
+]
 
 
 def segment_options(
@@ -185,6 +192,7 @@ def segment_options(
     no_audio: NoAudioOption = "error",
     write: WriteOption = ALL_ARTIFACTS,
     labels: LabelsOption = True,
+    overlay_height: OverlayHeightOption = None,
     overwrite: OverwriteOption = False,
 ) -> SegmentOptions:
     """Build what ``avs segment`` and ``avs batch`` can be told about each file."""
@@ -205,5 +213,6 @@ def segment_options(
         batch_clips=batch_clips,
         write=write,  # type: ignore[arg-type]  # a tuple: Typer has run the parser
         labels=labels,
+        overlay_height=overlay_height,
         overwrite=overwrite,
     )

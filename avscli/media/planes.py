@@ -40,11 +40,27 @@ class OverlayFrame:
         canvas[:, width:] = canvas[:, width - 1 : width]
 
 
-class PlaneMaker:
-    """Turns stored frames of one source into `OverlayFrame`; see there for the layout."""
+def scaled_size(media: MediaInfo, most_rows: int | None) -> tuple[int, int]:
+    """Return (height, width) of a source scaled down to so many rows, even; None leaves it.
 
-    def __init__(self, media: MediaInfo) -> None:
-        self._display_hw = media.height, media.width
+    The aspect is kept as far as even sides can; what is small enough stays as it is.
+    """
+    if most_rows is None or most_rows >= media.height:
+        return media.height, media.width
+    height = most_rows // 2 * 2
+    return height, max(2, 2 * round(media.width * height / media.height / 2))
+
+
+class PlaneMaker:
+    """Turns stored frames of one source into `OverlayFrame`; see there for the layout.
+
+    Args:
+        media: the source.
+        most_rows: height of the frames, see `scaled_size`.
+    """
+
+    def __init__(self, media: MediaInfo, most_rows: int | None = None) -> None:
+        self._display_hw = scaled_size(media, most_rows)
         self._orientation = media.orientation
         swaps_sides = media.orientation.swaps_sides
         self._stored_hw = self._display_hw[::-1] if swaps_sides else self._display_hw

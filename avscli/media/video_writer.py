@@ -82,7 +82,9 @@ class OverlayWriter:
         target: Path,
         options: ReadOptions,
         on_warning: Warn,
+        *,
         frames: FrameFollower | None = None,
+        most_rows: int | None = None,
     ) -> None:
         """Prepare; nothing is opened before the first frame.
 
@@ -92,8 +94,10 @@ class OverlayWriter:
             options: the range; the analysis rate does not matter here.
             on_warning: told about damage, in one line each.
             frames: of the range, from somebody who decodes them anyway; None decodes them here.
+            most_rows: height to scale down to (`scaled_size`).
         """
         self._media, self._target, self._options, self._warn = media, target, options, on_warning
+        self._to_planes = PlaneMaker(media, most_rows)
         self._source = frames or FrameReader(media, options, on_warning)
         self._frames: Generator[OverlayFrame, None, None] | None = None
         self._encoder: _Encoder | None = None
@@ -155,9 +159,8 @@ class OverlayWriter:
                 self._target.unlink(missing_ok=True)
 
     def _decoded(self) -> Generator[OverlayFrame, None, None]:
-        to_planes = PlaneMaker(self._media)
         for image in self._source:
-            frame = to_planes(image)
+            frame = self._to_planes(image)
             if self._encoder is None:
                 self._encoder = self._started(
                     frame, OverlayClock.of(image, self._source.time_base, self._options)

@@ -92,6 +92,7 @@ def _overlay(making: Making) -> OverlaySink:
         making.reader.media,
         making.options.read,
         frames=making.reader.followed(),
+        most_rows=making.options.overlay_height,
         categories=making.spec.categories if making.options.labels else None,
         on_warning=making.on_warning,
         on_offset=making.on_offset,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
+import cv2
 import numpy as np
 
 from avscli.errors import MediaError
+from avscli.media.planes import scaled_size
 from avscli.media.video_writer import OverlayWriter
 from avscli.outputs.labels import Labels
 from avscli.outputs.tint import Tint
@@ -40,6 +43,7 @@ class OverlaySink:
         media: the source.
         options: the range that predictions come from.
         frames: of that range, as far as those who predict decode them; None decodes them here.
+        most_rows: height to scale down to; masks and labels are then drawn at that size.
         categories: names of what objects can be, by id; None draws no labels.
         on_warning: told about sound that had to be re-encoded or is damaged.
         on_offset: told, once the file is whole, the source seconds at which its time line starts.
@@ -52,15 +56,18 @@ class OverlaySink:
         options: ReadOptions,
         *,
         frames: FrameFollower | None = None,
+        most_rows: int | None = None,
         categories: Mapping[int, str] | None,
         on_warning: Callable[[str], None],
         on_offset: Callable[[float], None],
     ) -> None:
         self._source, self._on_offset, self._followed = media.path, on_offset, frames
-        self._writer = OverlayWriter(media, folder / OVERLAY_NAME, options, on_warning, frames)
+        self._writer = OverlayWriter(
+            media, folder / OVERLAY_NAME, options, on_warning, frames=frames, most_rows=most_rows
+        )
         self._frames = self._writer.frames()
-        self._tint = Tint(NUM_COLOURS, media.height)
-        size_hw = media.height, media.width
+        size_hw = scaled_size(media, most_rows)
+        self._tint = Tint(NUM_COLOURS, size_hw[0])
         self._labels = None if categories is None else Labels(size_hw, categories, NUM_COLOURS)
         # One worker runs jobs in order; taking the oldest result before adding a job beyond the
         # bound is what bounds the queue, without a put() that could block for ever.
@@ -134,6 +141,10 @@ class OverlaySink:
                 f"{self._source} gives other frames than when it was first read",
                 hint="leave the file alone during the run, then run again",
             )
+        if prediction.object_map.shape != frame.y.shape:
+            size = frame.y.shape[::-1]
+            smaller = cv2.resize(prediction.object_map, size, interpolation=cv2.INTER_NEAREST)
+            prediction = replace(prediction, object_map=np.asarray(smaller, np.uint8))
         tracks = [1 + (each.track_id - 1) % (NUM_COLOURS - 1) for each in prediction.objects]
         colours = np.array([0, *tracks], np.uint8)
         planes = frame.y, frame.u, frame.v

@@ -88,6 +88,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path, hashing: Hashing) -> None:
         replace(OPTIONS, threshold=0.4),
         replace(OPTIONS, prefer="recall"),
         replace(OPTIONS, labels=False),
+        replace(OPTIONS, overlay_height=480),
         replace(OPTIONS, min_area=0.1),
         replace(OPTIONS, precision="bf16"),
         replace(OPTIONS, write=("coco",)),

@@ -6,8 +6,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -17,6 +19,7 @@ from avscli.errors import MediaError, OutputError
 from avscli.masks import palette
 from avscli.media.frames import FrameReader
 from avscli.media.probe import probe
+from avscli.outputs.labels import SMALLEST_TEXT
 from avscli.outputs.overlay import MAX_WAITING, OVERLAY_NAME, OverlaySink
 from avscli.outputs.tint import OPACITY, limited_range_yuv
 from avscli.results import FramePrediction
@@ -111,6 +114,71 @@ def test_labels_are_drawn_where_names_are_given(media: MediaInfo, tmp_path: Path
     assert np.abs(labelled - without)[plate].mean() > 20
     assert np.abs(labelled - without)[:12].mean() < 1
     assert np.abs(labelled - without)[25:].mean() < 1
+
+
+def smaller_overlay(media: MediaInfo, most_rows: int, categories: dict[int, str] | None) -> Path:
+    folder = media.path.parent
+    sink = OverlaySink(
+        folder,
+        media,
+        ReadOptions(),
+        most_rows=most_rows,
+        categories=categories,
+        on_warning=pytest.fail,
+        on_offset=[].append,
+    )
+    with sink:
+        for frame in predictions(media):
+            sink.write(frame)
+    return (folder / OVERLAY_NAME).rename(folder / f"{most_rows} {categories}.mp4")
+
+
+def luma(path: Path, number: int) -> np.ndarray:
+    with av.open(str(path)) as container:
+        frames = list(container.decode(video=0))
+    return frames[number].to_ndarray(format="gray").astype(float)
+
+
+@pytest.mark.parametrize(
+    ("size_hw", "rotation", "most_rows", "expected"),
+    [
+        ((96, 128), 0, 64, (64, 86)),
+        ((96, 128), 0, 65, (64, 86)),
+        ((95, 127), 0, 80, (80, 106)),
+        ((128, 96), 90, 64, (64, 48)),
+        ((96, 128), 0, 96, (96, 128)),
+        ((96, 128), 0, 720, (96, 128)),
+    ],
+)
+def test_a_smaller_overlay_has_so_many_rows_at_most_and_the_same_aspect(
+    tmp_path: Path,
+    size_hw: tuple[int, int],
+    rotation: Literal[0, 90],
+    most_rows: int,
+    expected: tuple[int, int],
+) -> None:
+    pix_fmt = "yuv444p" if size_hw[0] % 2 else "yuv420p"
+    path = make_video(tmp_path / "a.mp4", size_hw=size_hw, rotation=rotation, pix_fmt=pix_fmt)
+    written = probe(smaller_overlay(probe(path), most_rows, None))
+    assert (written.height, written.width) == expected
+
+
+def test_masks_of_a_smaller_overlay_lie_where_they_do_in_the_large_one(media: MediaInfo) -> None:
+    large, small = (luma(smaller_overlay(media, rows, None), 15) for rows in (96, 64))
+    pixels = cv2.resize(large, small.shape[::-1], interpolation=cv2.INTER_AREA)
+    edge = np.zeros(small.shape, bool)
+    edge[12:52, 18:68] = True
+    edge[20:44, 26:60] = False
+    assert np.abs(pixels - small)[~edge].mean() < 4
+    assert np.corrcoef(pixels.ravel(), small.ravel())[0, 1] > 0.95
+
+
+def test_labels_of_a_smaller_overlay_are_no_smaller_than_can_be_read(tmp_path: Path) -> None:
+    media = probe(make_video(tmp_path / "a.mp4", seconds=0.2, size_hw=(360, 480)))
+    bare, named = (luma(smaller_overlay(media, 180, names), 2) for names in (None, {1: "dog"}))
+    changed = np.abs(named - bare) > 24
+    rows = np.flatnonzero(changed.sum(axis=1) > 10)
+    assert SMALLEST_TEXT <= rows[-1] - rows[0] + 1 <= 2 * SMALLEST_TEXT
 
 
 def test_a_range_is_written_as_a_range(media: MediaInfo) -> None:
