@@ -108,7 +108,7 @@ def _write(path: Path, values: dict[str, Precision]) -> None:
 def _machine(device: str) -> str:
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
-    name = platform.processor() or platform.machine()
+    name = platform.machine()  # platform.processor() would start a program
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -27,6 +27,8 @@ PACKAGES = {  # as pip knows them, and as Python imports them
     "pycocotools": "pycocotools.mask",
     "safetensors": "safetensors.torch",
     "scipy": "scipy.optimize",
+    "filelock": "filelock",
+    "platformdirs": "platformdirs",
     "tqdm": "tqdm",
     "jinja2": "jinja2",
 }
