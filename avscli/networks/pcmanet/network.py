@@ -83,6 +83,10 @@ class NamedSound(NamedTuple):
     sources: Tensor
     tags: Tensor | None
 
+    def taken(self, chosen: Tensor) -> NamedSound:
+        """Return the sounds chosen by [N] bool."""
+        return NamedSound(self.sources[chosen], None if self.tags is None else self.tags[chosen])
+
 
 class PCMANet(nn.Module):
     """Progressive Confident Masking Attention Network.
@@ -164,37 +168,34 @@ class PCMANet(nn.Module):
         if moments is None:
             patches = inputs.log_mel.flatten(0, 2)[:, None]
             moments = self.encode_sound(patches).reshape(*inputs.log_mel.shape[:3], -1)
-        looked = self._worth_a_look(moments, inputs.silent)
+        named = None if self.agreement is None else self.name_sound(moments.flatten(0, 1))
+        looked = _worth_a_look(named, inputs.valid, inputs.silent)
         if looked.all():
-            return self._look(inputs.frames, moments, inputs.valid)
-        nothing = self._nothing(inputs.frames, moments)
+            seen = self._distinct_pictures(inputs.frames.flatten(0, 1))
+            return self.listen(seen, moments, inputs.valid, named=named)
+        nothing = self._nothing(inputs.frames, named)
         if not looked.any():
             return nothing
-        some = self._look(inputs.frames[looked], moments[looked], inputs.valid[looked])
+        steps = looked.repeat_interleave(inputs.valid.shape[1])
+        some = self.listen(
+            self._distinct_pictures(inputs.frames[looked].flatten(0, 1)),
+            moments[looked],
+            inputs.valid[looked],
+            named=None if named is None else named.taken(steps),
+        )
         return nothing.with_clips(looked, some)
 
-    def _worth_a_look(self, moments: Tensor, silent: Tensor | None) -> Tensor:
-        """Return [B] bool: clips of which a step could be marked, as far as their sound says."""
-        B, T = moments.shape[:2]
-        if silent is None:
-            return torch.ones(B, dtype=torch.bool, device=moments.device)
-        heard = ~silent
-        if self.agreement is not None:
-            sources = self.name_sound(moments.flatten(0, 1)).sources.amax(dim=1)
-            heard = heard & (sources.reshape(B, T) >= _LEAST_SOURCE)
-        return heard.any(dim=1)
-
-    def _look(self, frames: Tensor, moments: Tensor, valid: Tensor) -> NetworkOutput:
-        """Segment clips, each picture once that comes several times in a row."""
-        pictures = frames.flatten(0, 1)
+    def _distinct_pictures(self, pictures: Tensor) -> PictureFeatures:
+        """Encode [N, 3, h, w], at inference each picture once that comes several times in a row."""
+        if self.training:  # each counts in the statistics of batch norms
+            return self.encode_picture(pictures)
         is_new = torch.ones(len(pictures), dtype=torch.bool, device=pictures.device)
         is_new[1:] = (pictures[1:] != pictures[:-1]).flatten(1).any(dim=1)
-        seen = self.encode_picture(pictures[is_new])
-        if not is_new.all():
-            seen = seen.taken(is_new.cumsum(dim=0) - 1)
-        return self.listen(seen, moments, valid)
+        if is_new.all():
+            return self.encode_picture(pictures)
+        return self.encode_picture(pictures[is_new]).taken(is_new.cumsum(dim=0) - 1)
 
-    def _nothing(self, frames: Tensor, moments: Tensor) -> NetworkOutput:
+    def _nothing(self, frames: Tensor, named: NamedSound | None) -> NetworkOutput:
         """Return what is said of clips that were not looked at: nothing sounds there."""
         B, T, _, height, width = frames.shape
         C = self.spec.num_classes
@@ -204,8 +205,8 @@ class PCMANet(nn.Module):
             for of_stage in logits:
                 of_stage[:, :, 0] = _SURE_LOGIT
         sources = heard = None
-        if self.agreement is not None:
-            said, tags = self.name_sound(moments.flatten(0, 1))
+        if named is not None:
+            said, tags = named
             shown = frames.new_full((B, T, 1 + said.shape[1], *grids[1]), -_SURE_LOGIT)
             shown[:, :, 0] = _SURE_LOGIT
             sources = SourceLogits(shown, said.float().reshape(B, T, -1))
@@ -270,6 +271,7 @@ class PCMANet(nn.Module):
         moments: Tensor,
         valid: Tensor,
         *,
+        named: NamedSound | None = None,
         forced: Tensor | None = None,
     ) -> NetworkOutput:
         """Segment clips whose frames are already encoded by `encode_picture`.
@@ -279,6 +281,7 @@ class PCMANet(nn.Module):
             moments: [B, T, 1 + S, D] embeddings of each step's sound, and of the sound before and
                 after it, which only the naming of sources hears.
             valid: as in `forward_embeddings`.
+            named: of the B·T steps, when `name_sound` was asked already.
             forced: [B, T, K] logits of the source classes that take the place of the sound side's
                 (teacher forcing).
         """
@@ -292,11 +295,11 @@ class PCMANet(nn.Module):
         evidence, sources, heard = None, None, None
         if self.agreement is not None:
             assert seen.picture is not None
-            said, tags = self.name_sound(moments)
+            said, tags = named or self.name_sound(moments)
             said = said if forced is None else forced.flatten(0, 1)
             evidence = self.agreement(seen.picture, said)
-            named = (seen.picture, said)
-            sources = SourceLogits(*(x.float().reshape(B, T, *x.shape[1:]) for x in named))
+            both = (seen.picture, said)
+            sources = SourceLogits(*(x.float().reshape(B, T, *x.shape[1:]) for x in both))
             heard = None if tags is None else tags.float().reshape(B, T, -1)
         logits, marks = self._decode(features, self.audio_projection(sound), valid, evidence)
         shares = torch.stack([m.flatten(1).float().mean(dim=1) for m in marks], dim=1)
@@ -392,3 +395,13 @@ class PCMANet(nn.Module):
         logits2, logits1 = logits2.clone(), logits1.clone()
         logits2[frames], logits1[frames] = found2, found1
         return logits2, logits1
+
+
+def _worth_a_look(named: NamedSound | None, valid: Tensor, silent: Tensor | None) -> Tensor:
+    """Return [B] bool: clips of which a step could be marked, as far as their sound says."""
+    if silent is None:
+        return torch.ones_like(valid[:, 0])
+    heard = ~silent
+    if named is not None:
+        heard = heard & (named.sources.amax(dim=1).reshape(valid.shape) >= _LEAST_SOURCE)
+    return heard.any(dim=1)

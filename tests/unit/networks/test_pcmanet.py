@@ -383,6 +383,13 @@ def test_a_picture_that_stays_is_encoded_once():
     torch.testing.assert_close(together, torch.cat(one_by_one), atol=1e-4, rtol=1e-4)
 
 
+def test_in_training_every_picture_counts_however_often_it_comes():
+    network = make_network().train()
+    pictures = watched(network.backbone)
+    network(with_equal_pictures(make_inputs(B=4, T=1), 1, 3))
+    assert pictures == [4]
+
+
 def watched(backbone: torch.nn.Module) -> list[int]:
     """Return a list that is told how many pictures a backbone is given, each time."""
     given: list[int] = []
