@@ -31,7 +31,8 @@ class DilatedSum(nn.ModuleList):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Map [N, inputs, h, w] to [N, outputs, h, w]."""
-        total: Tensor = self[0](maps)
-        for convolution in self[1:]:
+        first, *others = self
+        total: Tensor = first(maps)
+        for convolution in others:
             total = total + convolution(maps)
         return total
