@@ -30,7 +30,7 @@ LAYERS = [
     {"checkpoints", "devices", "report_builder"},
     {"pipeline", "conversion"},
     {"evaluation"},
-    {"training", "batch", "demo", "doctor", "exports"},
+    {"training", "batch", "demo", "doctor", "exports", "review"},
     {"console"},
     {"commands"},
     {"cli"},
