@@ -26,7 +26,7 @@ from avscli.devices import start
 from avscli.evaluation.network.data import open_data
 from avscli.evaluation.protocols import summary
 from avscli.evaluation.run import evaluate_network
-from avscli.networks.pcmanet.modules import resize
+from avscli.networks.layers import resize
 from avscli.networks.pcmanet.network import PCMANet
 from avscli.training.clips.recipe import find_recipe
 from avscli.training.clips.start import StartWeights

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from avscli.datatypes import VOID
-from avscli.networks.pcmanet.modules import resize
+from avscli.networks.layers import resize
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
+from avscli.networks.layers import resize
 from avscli.networks.pcmanet import load_official
-from avscli.networks.pcmanet.modules import resize
 from avscli.networks.pcmanet.official import OfficialOutput
 from tests.parity import rule
 from tests.parity.published import S4_SEEDS, published_keys, reference, rule_weights

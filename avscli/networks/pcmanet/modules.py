@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from avscli.networks.backbones.mobilenet_v2 import SameConv
+from avscli.networks.layers import conv_norm_relu, resize
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,24 +28,6 @@ if TYPE_CHECKING:
 CONFIDENT_PROBABILITY = 0.99
 _LEAST_AGREEMENT = 1e-3  # its logit, ±6.9, leaves a stage the power to overrule
 _LEAST_LENGTH = 1e-12  # of a vector whose direction is asked for, as in `F.normalize`
-
-
-def conv_norm_relu(
-    inputs: int, outputs: int, kernel_size: int, *, groups: int = 1
-) -> nn.Sequential:
-    """Return convolution (same size), batch norm, ReLU: the building block of every part."""
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel_size, padding=kernel_size // 2, groups=groups),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(inplace=True),
-    )
-
-
-def resize(maps: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
-    """Resize [N, C, h, w] maps bilinearly with half-pixel centres; no copy when already there."""
-    if maps.shape[-2:] == tuple(size):
-        return maps
-    return F.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=False)
 
 
 class AudioVisualGroupAttention(nn.Module):

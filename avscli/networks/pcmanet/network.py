@@ -15,6 +15,7 @@ from torch import nn
 
 from avscli.datatypes import NetworkOutput, SourceLogits
 from avscli.errors import WeightsError
+from avscli.networks.layers import conv_norm_relu, resize
 from avscli.networks.pcmanet.masking import (
     StageInput,
     doubled,
@@ -29,8 +30,6 @@ from avscli.networks.pcmanet.modules import (
     QuerySelectedCrossAttention,
     SourceAgreement,
     confidence_induced_mask,
-    conv_norm_relu,
-    resize,
 )
 from avscli.networks.pcmanet.sound_naming import SoundNaming
 

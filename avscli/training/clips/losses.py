@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from avscli.datatypes import VOID
-from avscli.networks.pcmanet.modules import resize
+from avscli.networks.layers import resize
 from avscli.training.losses import stage_loss
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from avscli.datatypes import VOID
-from avscli.networks.pcmanet.modules import resize
+from avscli.networks.layers import resize
 
 if TYPE_CHECKING:
     from torch import Tensor

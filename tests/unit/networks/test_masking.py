@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from avscli.datatypes import NetworkInput, NetworkOutput
+from avscli.networks.layers import resize
 from avscli.networks.pcmanet.masking import rectangles, window_around
-from avscli.networks.pcmanet.modules import resize
 from avscli.networks.pcmanet.network import PCMANet, PictureFeatures
 from tests.networks_for_tests import TINY_SPEC, make_inputs, make_network
 
