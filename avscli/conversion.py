@@ -1,4 +1,4 @@
-"""Published PCMANet checkpoints into ours: the only way a pickled file gets in."""
+"""Published checkpoints into ours: the only way a pickled file gets in."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, cast
 from avscli.checkpoints import save_checkpoint
 from avscli.errors import OutputError, UsageError
 from avscli.networks.backbones.vggish import load_audioset_vggish
-from avscli.networks.pcmanet import load_official
+from avscli.networks.published import load_published
 from avscli.networks.registry import build_network
 from avscli.networks.state_dicts import read_state_dict
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from torch import nn
+
     from avscli.networks.backbones.vggish import VGGish
-    from avscli.networks.pcmanet.network import PCMANet
+    from avscli.networks.contract import AVSNetwork
 
 CLIP_LENGTHS = (5, 10)  # S4 and MS3, AVSS
 
@@ -46,7 +48,7 @@ def convert_official(
         raise UsageError(f"{target} must end in .safetensors")
     if target.exists() and not overwrite:
         raise OutputError(f"{target} exists", hint="add --overwrite to replace it")
-    network = load_official(source, clip_length=clip_length).network
+    network = load_published(read_state_dict(source), clip_length=clip_length)
     if vggish is not None:
         network = _with_vggish(network, vggish)
     info = {
@@ -60,10 +62,11 @@ def convert_official(
     save_checkpoint(target, network.state_dict(), info)
 
 
-def _with_vggish(network: PCMANet, path: Path) -> PCMANet:
+def _with_vggish(network: AVSNetwork, path: Path) -> AVSNetwork:
     spec = network.spec
     hearing = replace(spec, architecture={**spec.architecture, "audio_encoder": "vggish"})
-    whole = cast("PCMANet", build_network(hearing))
-    load_audioset_vggish(cast("VGGish", whole.audio_encoder), read_state_dict(path))
-    whole.load_state_dict(whole.state_dict() | network.state_dict())
+    whole = build_network(hearing)
+    module = cast("nn.Module", whole)
+    load_audioset_vggish(cast("VGGish", module.audio_encoder), read_state_dict(path))
+    module.load_state_dict(whole.state_dict() | network.state_dict())
     return whole

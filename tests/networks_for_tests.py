@@ -1,12 +1,15 @@
 """Small networks with random weights, for tests that need any network at all."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
+from avscli.audio.front_end import FRONT_ENDS
 from avscli.checkpoints import save_checkpoint
-from avscli.datatypes import NetworkInput, NetworkSpec
+from avscli.datatypes import LogMel, NetworkInput, NetworkSpec
 from avscli.networks.pcmanet.network import PCMANet
 from avscli.networks.registry import build_network
 from tests.builders import drawn_frame
@@ -34,6 +37,22 @@ TINY_SPEC = NetworkSpec(
     },
 )
 
+# One small network of every registered kind, for what all of them promise.
+SPEC_OF_NETWORK = {
+    "pcmanet": TINY_SPEC,
+    "tpavi": dataclasses.replace(
+        TINY_SPEC,
+        network="tpavi",
+        log_mel="efficientat",
+        architecture={
+            "variant": "corrected",
+            "backbone": "mobilenet_v2",
+            "audio_encoder": "mobile_tagger",
+            "channels": 16,
+        },
+    ),
+}
+
 
 def make_network(spec: NetworkSpec = TINY_SPEC) -> PCMANet:
     torch.manual_seed(0)
@@ -42,11 +61,35 @@ def make_network(spec: NetworkSpec = TINY_SPEC) -> PCMANet:
     return network.eval()
 
 
-def make_inputs(B: int = 2, T: int = 3, size_hw: tuple[int, int] = (64, 64)) -> NetworkInput:
+def make_any(spec: NetworkSpec) -> nn.Module:
+    """Return any network in evaluation mode, whose random parameters all say something.
+
+    What starts as a zero would pass no gradient on, and encoders without norms fade with depth.
+    """
+    torch.manual_seed(0)
+    network = build_network(spec)
+    assert isinstance(network, nn.Module)
+    for name, module in network.named_modules():
+        if name.startswith("audio_encoder.") and isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if not parameter.any():
+                parameter += 0.1 * torch.randn_like(parameter)
+    return network.eval()
+
+
+def make_inputs(
+    B: int = 2,
+    T: int = 3,
+    size_hw: tuple[int, int] = (64, 64),
+    *,
+    log_mel: LogMel = "vggish",
+) -> NetworkInput:
     draw = torch.Generator().manual_seed(7)
     return NetworkInput(
         frames=torch.randn(B, T, 3, *size_hw, generator=draw),
-        log_mel=torch.randn(B, T, 1, 96, 64, generator=draw) - 2.0,
+        log_mel=torch.randn(B, T, 1, *FRONT_ENDS[log_mel].patch_shape, generator=draw) - 2.0,
         valid=torch.ones(B, T, dtype=torch.bool),
     )
 

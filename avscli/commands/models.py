@@ -19,7 +19,8 @@ NameArgument = Annotated[str, typer.Argument(help="A shipped name or a .safetens
 
 @app.command(name="list")
 def list_(as_json: shared.JsonOption = False) -> None:
-    """List the shipped weights."""
+    """List the shipped weights, and the networks that weights can be of."""
+    from avscli.networks.registry import list_networks
     from avscli.shipped import list_shipped
 
     shipped = list_shipped()
@@ -28,6 +29,7 @@ def list_(as_json: shared.JsonOption = False) -> None:
     else:
         rows = [[e.name, f"{e.num_bytes / 1e6:.1f} MB", e.licence, e.summary] for e in shipped]
         console.table("Shipped weights", ["name", "size", "terms", "what"], rows)
+        console.result(f"Networks: {', '.join(list_networks())}")
 
 
 @app.command()
@@ -74,7 +76,7 @@ def convert(
     ] = None,
     overwrite: shared.OverwriteOption = False,
 ) -> None:
-    """Convert a published PCMANet checkpoint; only weights are read, never code."""
+    """Convert a published checkpoint of PCMANet or TPAVI; only weights are read, never code."""
     from avscli.conversion import convert_official
 
     convert_official(source, target, clip_length=clip_length, vggish=vggish, overwrite=overwrite)

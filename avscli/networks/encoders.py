@@ -1,4 +1,4 @@
-"""Which picture encoder and which sound encoder a spec names, built with fresh weights."""
+"""Which picture encoder and which sound encoder a spec names, and what networks ask of them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from avscli.errors import WeightsError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import nn
+    from torch import Tensor, nn
 
-    from avscli.datatypes import JsonScalar
+    from avscli.datatypes import JsonScalar, NetworkInput
 
 VGGISH_FEATURES = 128  # what embeddings from outside have, where a network has no encoder
+MOST_CHANNELS = 1024  # published networks have 256; a damaged number must not fill the memory
 
 
 def picture_encoder(settings: Mapping[str, JsonScalar]) -> nn.Module:
@@ -84,3 +85,50 @@ def sound_encoder(settings: Mapping[str, JsonScalar]) -> nn.Module | None:
 def embedding_size(encoder: nn.Module | None) -> int:
     """Return D of a sound encoder's embeddings; VGGish's where they come from outside."""
     return VGGISH_FEATURES if encoder is None else int(encoder.num_features)  # type: ignore[arg-type]
+
+
+def channels_of(settings: Mapping[str, JsonScalar]) -> int:
+    """Return C, the width of a network after its encoders.
+
+    Raises:
+        ValueError: it cannot be.
+    """
+    channels = settings["channels"]
+    if not isinstance(channels, int) or not 2 <= channels <= MOST_CHANNELS or channels % 2:
+        raise ValueError(f"channels must be even, 2 … {MOST_CHANNELS}, got {channels!r}")
+    return channels
+
+
+def encoded(encoder: nn.Module | None, log_mel: Tensor) -> Tensor:
+    """Encode log-mel patches [N, 1, ·, ·] to [N, D].
+
+    Raises:
+        WeightsError: the network was built without a sound encoder.
+    """
+    if encoder is None:
+        raise WeightsError(
+            "this checkpoint holds no audio encoder, so it cannot hear a video",
+            hint="convert it again with: avs models convert … --vggish FILE",
+        )
+    embeddings: Tensor = encoder(log_mel)
+    return embeddings
+
+
+def own_sounds(encoder: nn.Module | None, inputs: NetworkInput) -> Tensor:
+    """Return [B, T, D]: embeddings of each step's own window, and not of the moments around it.
+
+    Raises:
+        WeightsError: as `encoded`.
+    """
+    if inputs.embeddings is not None:
+        return inputs.embeddings[:, :, 0]
+    patches = inputs.log_mel[:, :, :1]
+    return encoded(encoder, patches.flatten(0, 1)).reshape(*patches.shape[:2], -1)
+
+
+def tags_heard(encoder: nn.Module | None, embeddings: Tensor) -> Tensor | None:
+    """Return float32 logits [..., 527] of AudioSet's names; None where no tagger is in there."""
+    if encoder is None or not hasattr(encoder, "tags"):
+        return None
+    tags: Tensor = encoder.tags(embeddings)  # type: ignore[operator]
+    return tags.float()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from avscli.datatypes import NetworkSpec
     from avscli.networks.contract import AVSNetwork
 
-_NETWORKS = {"pcmanet": "avscli.networks.pcmanet"}
+_NETWORKS = {"pcmanet": "avscli.networks.pcmanet", "tpavi": "avscli.networks.tpavi"}
 
 
 def list_networks() -> list[str]:

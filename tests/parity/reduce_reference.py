@@ -6,6 +6,8 @@ REFERENCE_DIR holds the full files named in data/README.md; their reduced forms 
 data/, key lists and metrics are copied.
 """
 
+import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -21,6 +23,23 @@ COPIED = (
     "metrics_binary.json",
     "metrics_avss.npz",
 )
+# TPAVI, CATR and C3N: the parts that tests read. What their encoders give is PCMANet's.
+BASELINES = {
+    "tpavi_s4_pvt_seed1_b1.npz": r"(conv|tpavi|path|head)\d_(mean|std)|tpavi\d_sub|audio\d",
+    "tpavi_s4_resnet_seed2_b1.npz": r"(conv|tpavi|path|head)\d_(mean|std)|tpavi\d_sub|audio\d",
+    "c3n_s4_pvt_seed1_b1.npz": (
+        r"(gated|conv|tpavi|path|head)\d_(mean|std)|(grad|gate|audio)\d|class_logits|consensus_\w+"
+    ),
+}
+ALWAYS = r"input_crc32|weights_crc32_xor|mask_packed"
+BASELINE_KEYS = (
+    "tpavi_s4_pvt",
+    "tpavi_s4_resnet",
+    "tpavi_avss_pvt",
+    "tpavi_avss_resnet",
+    "c3n_s4_pvt",
+)
+ENCODER = re.compile(r"(encoder_backbone|resnet)\.(?!head\.)")
 UNUSED = ("input_head", "weights_sum", "margin_", "maxabs_", "masks_equal_", "seed_batch_t")
 # 224 × 224 maps are bilinear resizes of the low logits, which stay whole.
 EVERY = 7
@@ -34,6 +53,16 @@ def reduce_model(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         elif not name.startswith(UNUSED) and not (name[0] == "x" and name.endswith("_shape")):
             reduced[name] = values
     return reduced
+
+
+def reduce_baseline(arrays: dict[str, np.ndarray], kept: str) -> dict[str, np.ndarray]:
+    reduced = {k: v for k, v in arrays.items() if re.fullmatch(f"{kept}|{ALWAYS}", k)}
+    return reduced | {f"logits_every{EVERY}": arrays["logits"][..., ::EVERY, ::EVERY]}
+
+
+def reduce_keys(keys: dict[str, list[int]]) -> dict[str, list[int]]:
+    """Leave the encoder's out, which PCMANet's key lists have."""
+    return {key: shape for key, shape in keys.items() if not ENCODER.match(key)}
 
 
 def reduce_vggish(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -56,6 +85,13 @@ def load(path: Path) -> dict[str, np.ndarray]:
 def main(reference: Path) -> None:
     for name in MODELS:
         np.savez_compressed(DATA / name, **reduce_model(load(reference / name)))
+    for name, kept in BASELINES.items():
+        np.savez_compressed(DATA / name, **reduce_baseline(load(reference / name), kept))
+    for name in BASELINE_KEYS:
+        file = f"keys_{name}.json"
+        keys = json.loads((reference / file).read_text(encoding="utf-8"))
+        lines = json.dumps(reduce_keys(keys), indent=0)
+        (DATA / file).write_text(re.sub(r"\n(?=[\d\]])", "", lines) + "\n", encoding="utf-8")
     vggish = load(reference / "vggish_seed1.npz")
     np.savez_compressed(DATA / "vggish_seed1.npz", **reduce_vggish(vggish))
     np.savez_compressed(DATA / "log_mel_seed1.npz", **reduce_log_mel(vggish))

@@ -207,7 +207,9 @@ def test_models_list_names_what_is_shipped(avs: Avs) -> None:
     outcome = avs("models", "list", "--json")
     assert outcome.code == 0
     assert "pcmanet-mini" in [entry["name"] for entry in json.loads(outcome.out)]
-    assert "pcmanet-mini" in avs("models", "list").out
+    told = avs("models", "list").out
+    assert "pcmanet-mini" in told
+    assert "tpavi" in told
 
 
 @pytest.mark.weights

@@ -10,7 +10,8 @@ from avscli.checkpoints import load_network, read_info
 from avscli.conversion import convert_official
 from avscli.errors import CheckpointMismatchError, OutputError, UsageError, WeightsError
 from avscli.networks.pcmanet import load_official
-from tests.parity.published import published_keys, rule_weights
+from tests.networks_for_tests import make_inputs
+from tests.parity.published import baseline_weights, published_keys, rule_weights
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +50,30 @@ def test_with_vggish_a_converted_checkpoint_hears(published, tmp_path):
     network = load_network(str(tmp_path / "s4.safetensors"))
     assert network.audio_encoder is not None
     assert network.audio_encoder(torch.zeros(1, 1, 96, 64)).shape == (1, 128)
+
+
+def test_a_published_semantic_tpavi_is_told_by_its_keys_and_hears(tmp_path):
+    source, vggish = tmp_path / "AVSS_best.pth", tmp_path / "vggish.pth"
+    torch.save(baseline_weights("tpavi_avss_resnet", 2), source)
+    torch.save(rule_weights(published_keys("vggish_pca"), 1), vggish)
+    target = tmp_path / "avss.safetensors"
+    convert(source, target, vggish=vggish, clip_length=10)
+    spec = read_info(target).spec
+    assert (spec.network, spec.num_classes, spec.clip_length) == ("tpavi", 71, 10)
+    inputs = make_inputs(1, 10, (32, 32))
+    inputs.valid[:, 5:] = False
+    with torch.inference_mode():
+        logits = load_network(str(target))(inputs).logits
+    assert logits.shape == (1, 10, 71, 32, 32)
+    assert logits[:, :5].isfinite().all()
+    assert not logits[:, 5:].any()
+
+
+def test_a_state_dict_of_no_known_network_is_a_mismatch(tmp_path):
+    source = tmp_path / "x.pth"
+    torch.save({"conv1.weight": torch.zeros(1)}, source)
+    with pytest.raises(CheckpointMismatchError, match="no published network has the 1 keys"):
+        convert(source, tmp_path / "y.safetensors")
 
 
 @pytest.mark.parametrize("length", [1, 4, 7])

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from avscli.networks.pcmanet.adapter import build
 
 if TYPE_CHECKING:
-    from avscli.networks.pcmanet.official import load_official
+    from avscli.networks.pcmanet.official import load_official, load_published
 
-__all__ = ["build", "load_official"]
+__all__ = ["build", "load_official", "load_published"]
 
 
 def __getattr__(name: str) -> object:
-    if name == "load_official":
-        from avscli.networks.pcmanet.official import load_official
+    if name in ("load_official", "load_published"):
+        from avscli.networks.pcmanet import official
 
-        return load_official
+        return getattr(official, name)
     raise AttributeError(name)

@@ -15,6 +15,7 @@ from torch import nn
 
 from avscli.datatypes import NetworkOutput, SourceLogits
 from avscli.errors import WeightsError
+from avscli.networks.encoders import encoded
 from avscli.networks.layers import conv_norm_relu, resize
 from avscli.networks.pcmanet.masking import (
     StageInput,
@@ -231,13 +232,7 @@ class PCMANet(nn.Module):
         Raises:
             WeightsError: the network was built without an audio encoder.
         """
-        if self.audio_encoder is None:
-            raise WeightsError(
-                "this checkpoint holds no audio encoder, so it cannot hear a video",
-                hint="convert it again with: avs models convert … --vggish FILE",
-            )
-        embeddings: Tensor = self.audio_encoder(log_mel)
-        return embeddings
+        return encoded(self.audio_encoder, log_mel)
 
     def encode_picture(self, frames: Tensor) -> PictureFeatures:
         """Encode frames [N, 3, h, w]: what no sound has touched."""

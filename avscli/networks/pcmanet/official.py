@@ -14,22 +14,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from avscli.datatypes import NetworkSpec
 from avscli.errors import UsageError
 from avscli.networks.pcmanet.adapter import build
 from avscli.networks.pcmanet.remap import PublishedForm, infer_form, read_published, to_our_keys
+from avscli.networks.published import published_spec
 from avscli.networks.state_dicts import read_state_dict
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from avscli.datatypes import NetworkSpec
     from avscli.networks.pcmanet.network import PCMANet
 
 STRIDE = 32  # of the coarsest stage; frame sides must be multiples of it
-# The published training: ImageNet statistics, frames squashed to 224 × 224.
-PIXEL_MEAN = (0.485, 0.456, 0.406)
-PIXEL_STD = (0.229, 0.224, 0.225)
-FRAME_SIZE_HW = (224, 224)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,36 +129,30 @@ def load_official(
         state = state_dict_or_path
     else:
         state = read_state_dict(state_dict_or_path)
+    return OfficialPCMANet(load_published(state, clip_length=clip_length))
+
+
+def load_published(state: Mapping[str, Tensor], *, clip_length: int) -> PCMANet:
+    """Fill our network of the ``official`` variant from a published state dict.
+
+    Raises:
+        CheckpointMismatchError: as `load_official`.
+    """
     published = read_published(state)
     network = build(official_spec(infer_form(published), clip_length))
     own = network.state_dict()
     network.load_state_dict(own | to_our_keys(published, network), strict=True)
-    return OfficialPCMANet(network)
+    return network
 
 
 def official_spec(form: PublishedForm, clip_length: int) -> NetworkSpec:
-    """Describe a published form as a spec of the ``official`` variant.
-
-    Class names of the 71-class form are not in the checkpoints, so they are numbers here.
-    """
-    semantic = form.num_classes > 1
-    numbered = tuple(f"class_{index}" for index in range(1, form.num_classes))
-    return NetworkSpec(
-        network="pcmanet",
-        task="semantic" if semantic else "binary",
-        clip_length=clip_length,
-        seconds_per_step=1.0,
-        frame_size_hw=FRAME_SIZE_HW,
-        pixel_mean=PIXEL_MEAN,
-        pixel_std=PIXEL_STD,
-        resize_mode="squash",
+    """Describe a published form as a spec of the ``official`` variant."""
+    return published_spec(
+        "pcmanet",
         num_classes=form.num_classes,
-        class_names=("background", *numbered) if semantic else ("sounding_object",),
-        padding="zeros_with_flag" if semantic else "repeat_last",
+        clip_length=clip_length,
         architecture={
-            "variant": "official",
             "backbone": form.backbone,
-            "audio_encoder": "none",
             "channels": form.channels,
             "avga_heads": form.avga_heads,
             "qsca_heads": 8,

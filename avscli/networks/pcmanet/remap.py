@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from avscli.errors import CheckpointMismatchError
+from avscli.networks.published import backbone_key, backbone_of, telling_size, without_wrapper
 from avscli.networks.state_dicts import require_shapes
 
 if TYPE_CHECKING:
@@ -19,16 +19,14 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from avscli.networks.published import Backbone
+
 SOURCE = "the published PCMANet state dict"
-BACKBONE_PREFIXES: dict[str, Literal["pvt_v2_b5", "resnet50"]] = {
-    "encoder_backbone.": "pvt_v2_b5",
-    "resnet.": "resnet50",
-}
 # Names of other releases: MS3 with PVT says aud_fc, its first commit said avga{k}.fc1.
 ALIASES = ((r"^aud_fc\.", "aud_fc1."), (r"^(avga[1-4])\.fc1\.", r"\1.fc."))
-# Stored but never executed: the fusion of a stage that does not exist, a second copy of the
-# ResNet's end, and stage 1's keys for an audio token that nothing reads.
-DEAD_KEYS = re.compile(r"gf4\.seq2\.|resnet\.layer[34]_2\.|qsca1\..*\.v_to_kv\.")
+# Stored but never executed: the fusion of a stage that does not exist, and stage 1's keys for an
+# audio token that nothing reads.
+DEAD_KEYS = re.compile(r"gf4\.seq2\.|qsca1\..*\.v_to_kv\.")
 _ATTENTION = "attn.transformer.layers.0.0"
 _QSCA_KEYS = {
     "audio_in": "aud_fc",
@@ -57,7 +55,7 @@ class PublishedForm:
         num_classes: channels of the logits; 1 for the binary tasks.
     """
 
-    backbone: Literal["pvt_v2_b5", "resnet50"]
+    backbone: Backbone
     channels: int
     avga_heads: int
     num_classes: int
@@ -71,8 +69,7 @@ def read_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             parallel wrappers put before every key.
     """
     named = {}
-    for key, value in state.items():
-        key = key.removeprefix("module.")
+    for key, value in without_wrapper(state).items():
         for pattern, name in ALIASES:
             key = re.sub(pattern, name, key)
         if not DEAD_KEYS.match(key):
@@ -86,22 +83,12 @@ def infer_form(published: Mapping[str, Tensor]) -> PublishedForm:
     Raises:
         CheckpointMismatchError: it has neither picture encoder, or lacks a telling layer.
     """
-    found = {b for key in published for p, b in BACKBONE_PREFIXES.items() if key.startswith(p)}
-    if len(found) != 1:
-        raise CheckpointMismatchError(
-            f"{SOURCE} must have keys under one of {', '.join(BACKBONE_PREFIXES)}, "
-            f"got {len(published)} keys with {len(found)} of them",
-            hint="only checkpoints of the authors' PCMANet scripts can be read here",
-        )
-    telling = ("avga4.fc.0.weight", "avga4.fc.1.weight", "output_conv1.3.weight")
-    for key in telling:
-        if key not in published or published[key].ndim < 1 or len(published[key]) == 0:
-            raise CheckpointMismatchError(
-                f"{SOURCE} does not fit: missing: {key}",
-                hint="the number of heads and classes is read from it; is the file complete?",
-            )
-    channels, per_head, num_classes = (len(published[key]) for key in telling)
-    return PublishedForm(found.pop(), channels, max(1, channels // per_head), num_classes)
+    backbone = backbone_of(published, SOURCE)
+    channels, per_head, num_classes = (
+        telling_size(published, key, SOURCE)
+        for key in ("avga4.fc.0.weight", "avga4.fc.1.weight", "output_conv1.3.weight")
+    )
+    return PublishedForm(backbone, channels, max(1, channels // per_head), num_classes)
 
 
 def to_our_keys(published: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
@@ -142,9 +129,7 @@ def published_key(key: str, published: Mapping[str, Tensor]) -> str:
     """
     part, rest = key.split(".", 1)
     if part == "backbone":
-        if any(name.startswith("resnet.") for name in published):
-            return "resnet." + re.sub(r"^layer([34])\.", r"layer\1_1.", rest)
-        return f"encoder_backbone.{rest}"
+        return backbone_key(rest, backbone_of(published, SOURCE))
     if part == "audio_projection":
         return f"aud_fc1.{rest}"
     index, rest = rest.split(".", 1)

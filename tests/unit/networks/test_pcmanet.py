@@ -173,7 +173,7 @@ def test_an_unknown_network_lists_close_names():
     with pytest.raises(UnknownNetworkError) as caught:
         build_network(dataclasses.replace(TINY_SPEC, network="pcmanett"))
     assert "pcmanet" in caught.value.hint
-    assert list_networks() == ["pcmanet"]
+    assert "pcmanet" in list_networks()
 
 
 @pytest.mark.parametrize(

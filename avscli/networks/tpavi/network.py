@@ -1,0 +1,123 @@
+"""TPAVI: the baseline of audio-visual segmentation.
+
+Source: Zhou et al., "Audio-Visual Segmentation", ECCV 2022 (arXiv 2207.05042), and its semantic
+sequel, arXiv 2301.13190. The ``official`` variant is the published code's exact forward pass;
+``corrected`` listens to no padded step, and to all steps of a clip however many there are.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from avscli.datatypes import NetworkOutput
+from avscli.networks.encoders import channels_of, encoded, own_sounds, tags_heard
+from avscli.networks.tpavi.modules import DilatedSum, InteractingDecoder, listening_shares
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from avscli.datatypes import CheckpointInfo, NetworkInput, NetworkSpec
+    from avscli.networks.tpavi.modules import Fused
+
+
+class TPAVI(nn.Module):
+    """Temporal pixel-wise audio-visual interaction.
+
+    With ``padding = "zeros_with_flag"`` in the spec, maps of padded steps are kept at zero and
+    sounds are projected without bias, as the published 71-class form has it.
+
+    Args:
+        spec: `spec.architecture` names ``variant`` (``official`` or ``corrected``), ``channels``
+            and, where clips are cut into parts that do not hear each other, ``steps_together``.
+        backbone: picture encoder returning four maps at strides 4, 8, 16, 32, with their
+            channel counts in ``channels``.
+        audio_encoder: log-mel patches [N, 1, ·, ·] of ``spec.log_mel`` → embeddings [N, D]; None
+            when embeddings are always given from outside.
+        audio_features: D.
+    """
+
+    def __init__(
+        self,
+        spec: NetworkSpec,
+        backbone: nn.Module,
+        audio_encoder: nn.Module | None,
+        *,
+        audio_features: int,
+    ) -> None:
+        super().__init__()
+        self.spec = spec
+        self.checkpoint: CheckpointInfo | None = None
+        C = channels_of(spec.architecture)
+        self.gates_padding = spec.padding == "zeros_with_flag"
+        self.backbone = backbone
+        self.audio_encoder = audio_encoder
+        inputs: tuple[int, ...] = backbone.channels  # type: ignore[assignment]
+        self.project = nn.ModuleList(DilatedSum(n, C) for n in inputs)
+        self.decoder = InteractingDecoder(
+            C, audio_features, spec.num_classes, sound_bias=not self.gates_padding
+        )
+
+    def forward(self, inputs: NetworkInput) -> NetworkOutput:
+        """Segment a batch of clips; see `NetworkInput` and `NetworkOutput` for shapes.
+
+        There is one stage, at the frames' own size.
+
+        Raises:
+            WeightsError: as `encode_sound`.
+        """
+        audio = own_sounds(self.audio_encoder, inputs)
+        return self.output_of(self.fuse(inputs.frames, audio, inputs.valid), audio)
+
+    def output_of(self, fused: Fused, audio: Tensor) -> NetworkOutput:
+        """Return what `fuse` gave as the output of a network.
+
+        Args:
+            fused: of B·T frames.
+            audio: [B, T, D], which a tagger among the encoders names.
+        """
+        B, T, _ = audio.shape
+        return NetworkOutput(
+            stage_logits=(fused.logits.float().reshape(B, T, *fused.logits.shape[1:]),),
+            selected=fused.logits.new_zeros(B, T, 0),
+            heard=tags_heard(self.audio_encoder, audio),
+        )
+
+    def encode_sound(self, log_mel: Tensor) -> Tensor:
+        """Encode log-mel patches [N, 1, ·, ·] to [N, D]: what no picture has touched.
+
+        Raises:
+            WeightsError: the network was built without an audio encoder.
+        """
+        return encoded(self.audio_encoder, log_mel)
+
+    def fuse(self, frames: Tensor, audio: Tensor, valid: Tensor) -> Fused:
+        """Segment clips whose sound is already encoded, and keep what a loss may look at.
+
+        Args:
+            frames: [B, T, 3, h, w] float32, normalised.
+            audio: [B, T, D] audio embeddings.
+            valid: [B, T] bool.
+        """
+        features = [
+            project(maps)
+            for project, maps in zip(self.project, self.backbone(frames.flatten(0, 1)), strict=True)
+        ]
+        return self.decode(features, audio, valid)
+
+    def decode(self, features: list[Tensor], audio: Tensor, valid: Tensor) -> Fused:
+        """Fuse projected maps, four of [B·T, C, h_k, w_k], with sounds [B, T, D]."""
+        settings = self.spec.architecture
+        together = settings.get("steps_together")
+        shares = listening_shares(
+            valid,
+            steps_together=None if together is None else int(together),
+            masks_padding=settings["variant"] != "official",
+        )
+        sound, flags = audio.flatten(0, 1), None
+        if self.gates_padding:
+            flags = valid.flatten().to(sound.dtype)
+            sound = sound * flags[:, None]
+        fused: Fused = self.decoder(features, sound, shares.to(sound.dtype), flags=flags)
+        return fused
