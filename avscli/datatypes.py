@@ -237,11 +237,14 @@ class AnalysedFrame:
         stamp: the frame's place in the source.
         sequence: zero-based position among all analysed frames, in time order.
         held: stamps of the frames between this analysed frame and the next.
+        stands_for: seconds around the frame, from its time, whose sound it is judged by; None for
+            all of its window of sound, as for a picture that is paired with a sound.
     """
 
     stamp: FrameStamp
     sequence: int
     held: tuple[FrameStamp, ...] = ()
+    stands_for: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,10 +9,15 @@ import numpy as np
 import torch
 
 from avscli.audio.front_end import FRONT_ENDS
-from avscli.audio.loudness import level_dbfs
-from avscli.audio.windows import TICKS_PER_SECOND, centred_windows, nearest_ticks
+from avscli.audio.loudness import level_dbfs, lowest_dbfs
+from avscli.audio.windows import (
+    HALF_WINDOW_SAMPLES,
+    TICKS_PER_SECOND,
+    centred_windows,
+    nearest_ticks,
+)
 from avscli.config import SILENCE_DBFS
-from avscli.datatypes import NetworkInput, PatchTrack
+from avscli.datatypes import SAMPLE_RATE_HZ, NetworkInput, PatchTrack
 from avscli.errors import DataError
 
 if TYPE_CHECKING:
@@ -21,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from avscli.datatypes import AudioTrack, Clip, NetworkSpec, Padding
+    from avscli.datatypes import AnalysedFrame, AudioTrack, Clip, NetworkSpec, Padding
 
     SoundEncoder = Callable[[Tensor], Tensor]
     """From log-mel patches [N, 1, ·, ·] float32 to embeddings [N, D] float32, on the CPU."""
@@ -33,8 +38,9 @@ class PreparedBatch:
 
     Attributes:
         inputs: the batch, on the CPU.
-        levels_dbfs: [B, T] float64 level of each step's sound window; -inf for digital silence
-            and for padding.
+        levels_dbfs: [B, T] float64 level of the sound around each step: of its window, or of the
+            quietest half of it that holds all the step stands for; -inf for digital silence and
+            for padding.
     """
 
     inputs: NetworkInput
@@ -74,8 +80,8 @@ def prepare(
     frames = torch.from_numpy(np.stack([clip.frames for clip in clips]))
     heard = [(sound or _Patches(spec)).heard(clip) for clip in clips]
     levels = np.full(valid.shape, -np.inf)
-    levels[valid] = np.concatenate([each.levels_dbfs for each in heard])
-    moments = torch.cat([each.moments for each in heard])
+    levels[valid] = np.concatenate([_levels_dbfs(clip) for clip in clips])
+    moments = torch.cat(heard)
     steps = moments.new_zeros(*valid.shape, *moments.shape[1:])
     steps[torch.from_numpy(valid)] = moments
     steps = _filled(steps, valid, spec.padding)
@@ -104,25 +110,23 @@ class EncodedSound:
 
     def __init__(self, encoder: SoundEncoder, spec: NetworkSpec) -> None:
         self._encoder, self._spec = encoder, spec
-        self._known: dict[int, tuple[Tensor, float]] = {}
+        self._known: dict[int, Tensor] = {}
 
-    def heard(self, clip: Clip) -> _Heard:
-        """Return what a clip with its sound hears; its moments are [n, 1 + S, D] embeddings."""
+    def heard(self, clip: Clip) -> Tensor:
+        """Return what n valid steps of a clip with its sound hear, [n, 1 + S, D] embeddings."""
         assert not isinstance(clip.audio, PatchTrack), "files have sound, not patches"
         moments = _moments_of(clip, self._spec)
         self._encode(sorted(set(moments.ravel().tolist()) - self._known.keys()), clip.audio)
-        embeddings = torch.stack([self._known[tick][0] for tick in moments.ravel().tolist()])
-        levels = np.array([self._known[tick][1] for tick in moments[:, 0].tolist()])
+        embeddings = torch.stack([self._known[tick] for tick in moments.ravel().tolist()])
         self._forget_before(int(moments.min()))
-        return _Heard(embeddings.reshape(*moments.shape, -1), levels)
+        return embeddings.reshape(*moments.shape, -1)
 
     def _encode(self, ticks: list[int], track: AudioTrack) -> None:
         if not ticks:
             return
         windows = centred_windows(track, np.array(ticks) / TICKS_PER_SECOND)
         embeddings = self._encoder(FRONT_ENDS[self._spec.log_mel].of_windows(windows))
-        levels = level_dbfs(windows).tolist()
-        self._known |= zip(ticks, zip(embeddings, levels, strict=True), strict=True)
+        self._known |= zip(ticks, embeddings, strict=True)
 
     def _forget_before(self, first: int) -> None:
         interleaved = self._spec.clip_length * self._spec.seconds_per_step * TICKS_PER_SECOND
@@ -136,16 +140,23 @@ def _moments_of(clip: Clip, spec: NetworkSpec) -> NDArray[np.int64]:
     return np.add.outer(nearest_ticks(times), offsets)
 
 
-class _Heard(NamedTuple):
-    """The sound of a clip's valid steps.
+def _levels_dbfs(clip: Clip) -> NDArray[np.float64]:
+    """Return [n] the levels of the valid steps of a clip."""
+    times = np.array([step.stamp.pts_seconds for step in clip.analysed], np.float64)
+    if isinstance(clip.audio, PatchTrack):
+        return clip.audio.levels_dbfs[clip.audio.nearest(times)]
+    windows = centred_windows(clip.audio, times)
+    return np.array(
+        [_level_dbfs(*each) for each in zip(clip.analysed, windows, strict=True)], np.float64
+    )
 
-    Attributes:
-        moments: [n, 1 + S, ...] float32, each step's own patch or embedding and those around it.
-        levels_dbfs: [n] float64 of each step's own window.
-    """
 
-    moments: Tensor
-    levels_dbfs: NDArray[np.float64]
+def _level_dbfs(step: AnalysedFrame, window: NDArray[np.float32]) -> float:
+    if step.stands_for is None:
+        return float(level_dbfs(window))
+    before, after = (HALF_WINDOW_SAMPLES + round(s * SAMPLE_RATE_HZ) for s in step.stands_for)
+    held = max(before, 0), min(after, len(window))
+    return float(lowest_dbfs(window, HALF_WINDOW_SAMPLES, held))
 
 
 class _Patches(NamedTuple):
@@ -153,22 +164,19 @@ class _Patches(NamedTuple):
 
     spec: NetworkSpec
 
-    def heard(self, clip: Clip) -> _Heard:
-        """Return what a clip hears; its moments are [n, 1 + S, ·, ·] patches."""
+    def heard(self, clip: Clip) -> Tensor:
+        """Return what n valid steps of a clip hear, [n, 1 + S, ·, ·] patches."""
         moments = _moments_of(clip, self.spec)
         front_end = FRONT_ENDS[self.spec.log_mel]
         if not clip.analysed:  # MKL has no transform of nothing
-            return _Heard(torch.zeros(*moments.shape, *front_end.patch_shape), np.zeros(0))
+            return torch.zeros(*moments.shape, *front_end.patch_shape)
         seconds = moments / TICKS_PER_SECOND
         if isinstance(clip.audio, PatchTrack):
             stored = clip.audio.taken(clip.audio.nearest(seconds.ravel()))
             log_mel = _stored_log_mel(stored, self.spec)
-            levels_dbfs = clip.audio.levels_dbfs[clip.audio.nearest(seconds[:, 0])]
         else:
-            windows = centred_windows(clip.audio, seconds.ravel())
-            log_mel = front_end.of_windows(windows)
-            levels_dbfs = level_dbfs(windows[:: moments.shape[1]])
-        return _Heard(log_mel.reshape(*moments.shape, *front_end.patch_shape), levels_dbfs)
+            log_mel = front_end.of_windows(centred_windows(clip.audio, seconds.ravel()))
+        return log_mel.reshape(*moments.shape, *front_end.patch_shape)
 
 
 def _stored_log_mel(sound: PatchTrack, spec: NetworkSpec) -> Tensor:

@@ -30,6 +30,8 @@ from avscli.media.sound import MonoSound
 from avscli.media.streams import ANIMATIONS
 
 _SIDE_MULTIPLE = 32  # total stride of every backbone
+# A frame is judged by the sound from so much before it to so much after all it stands for.
+_MARGIN_SECONDS = 0.1
 _HALF_WINDOW_SECONDS = WINDOW_SAMPLES / SAMPLE_RATE_HZ / 2
 # Matroska rounds times to 1 ms: frame 1 of 30 fps stands at 0.033 s, before its tick at 1/30 s.
 _ROUNDING_SECONDS = 0.6e-3
@@ -267,7 +269,9 @@ class ClipReader:
             yield image, is_analysed
 
     def _step(self, image: StampedImage, sequence: int, held: list[FrameStamp]) -> _Step:
-        analysed = AnalysedFrame(image.stamp, sequence, tuple(held))
+        last = held[-1] if held else image.stamp
+        shown_for = last.pts_seconds - image.stamp.pts_seconds + _MARGIN_SECONDS
+        analysed = AnalysedFrame(image.stamp, sequence, tuple(held), (-_MARGIN_SECONDS, shown_for))
         return _Step(self._to_network(image), analysed)
 
     def _clips(self, block: list[_Step], audio: AudioTrack) -> Iterator[Clip]:

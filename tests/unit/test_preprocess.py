@@ -99,6 +99,29 @@ def test_levels_are_those_of_the_windows() -> None:
     assert levels[3] == -math.inf
 
 
+def test_a_step_of_a_file_in_a_pause_has_the_level_of_the_pause():
+    """The tone ends at 2 s, which half of the window of the frame at 2.2 s still holds."""
+    clip = make_clip()
+    samples = clip.audio.samples.copy()
+    samples[3 * 16_000 :] = 0.0
+    times, margin = (1.5, 1.9, 2.05, 2.2), (-0.1, 0.1)
+    of_a_file, of_a_pair = (
+        dataclasses.replace(
+            clip,
+            audio=AudioTrack(samples, 16_000, -1.0),
+            analysed=tuple(
+                AnalysedFrame(FrameStamp(i, i, at), i, (), stands_for) for i, at in enumerate(times)
+            ),
+        )
+        for stands_for in (margin, None)
+    )
+    loud = prepare([of_a_pair], SPEC).levels_dbfs[0]
+    paused = prepare([of_a_file], SPEC).levels_dbfs[0]
+    assert (loud > -20.0).all()
+    assert (paused[:3] > -20.0).all()
+    assert paused[3] == -math.inf
+
+
 def test_digital_silence_is_log_one_hundredth_and_minus_infinity() -> None:
     batch = prepare([make_clip(amplitude=0.0)], SPEC)
     torch.testing.assert_close(batch.inputs.log_mel, torch.full((1, 4, 1, 96, 64), math.log(0.01)))

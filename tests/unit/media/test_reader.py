@@ -182,6 +182,13 @@ def test_ticks_count_from_the_start_of_the_range(tmp_path: Path) -> None:
     assert [f.stamp.index for c in clips for f in c.analysed] == [3, 8, 13, 18]
 
 
+def test_a_frame_stands_for_all_that_it_holds_for(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mp4", fps=10, seconds=2)
+    every, fourth = clips_of(path), clips_of(path, fps=2.5)
+    assert every[5].analysed[0].stands_for == pytest.approx((-0.1, 0.1))
+    assert fourth[2].analysed[0].stands_for == pytest.approx((-0.1, 0.3 + 0.1))
+
+
 # --- clips ----------------------------------------------------------------------------------
 
 
