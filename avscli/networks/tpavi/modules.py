@@ -21,30 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 STAGES = (1, 2, 3, 4)  # fine to coarse; strides 4, 8, 16, 32
-DILATIONS = (3, 6, 12, 18)
 _HEAD_CHANNELS = 32  # of the head's last hidden map, whatever the width of the network
-
-
-class DilatedSum(nn.Module):
-    """Sum of four 3×3 convolutions that look differently far, without norm or activation.
-
-    Source: arXiv 2207.05042, section 3.2 (the ASPP of its figure 4).
-    """
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.branches = nn.ModuleList(
-            nn.Conv2d(inputs, outputs, 3, padding=dilation, dilation=dilation)
-            for dilation in DILATIONS
-        )
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Map [N, inputs, h, w] to [N, outputs, h, w]."""
-        first, *others = self.branches
-        summed: Tensor = first(maps)
-        for branch in others:
-            summed = summed + branch(maps)
-        return summed
 
 
 class TemporalPixelwiseInteraction(nn.Module):

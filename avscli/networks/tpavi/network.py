@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from avscli.datatypes import NetworkOutput
+from avscli.networks.dilation import DilatedSum
 from avscli.networks.encoders import channels_of, encoded, own_sounds, tags_heard
-from avscli.networks.tpavi.modules import DilatedSum, InteractingDecoder, listening_shares
+from avscli.networks.tpavi.modules import InteractingDecoder, listening_shares
 
 if TYPE_CHECKING:
     from torch import Tensor

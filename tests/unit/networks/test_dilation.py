@@ -7,7 +7,7 @@ from avscli.networks.dilation import DilatedSum
 
 def test_a_point_is_spread_to_the_four_distances() -> None:
     layer = DilatedSum(1, 1)
-    for convolution in layer:
+    for convolution in layer.branches:
         torch.nn.init.ones_(convolution.weight)
         torch.nn.init.zeros_(convolution.bias)
     point = torch.zeros(1, 1, 64, 64)
