@@ -469,6 +469,20 @@ class SourceLogits:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """What an evidential network knows of every pixel, per supervised stage, finest first.
+
+    Attributes:
+        logits: each [B, T, C, h_k, w_k] float32 before the uncertainty lowers them.
+        concentration: each [B, T, K, h_k, w_k] float32, at least 1: parameters of a Dirichlet
+            distribution over K classes, the background first; K is 2 where C is 1.
+    """
+
+    logits: tuple[Tensor, ...]
+    concentration: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class NetworkOutput:
     """What every network returns.
 
@@ -481,12 +495,14 @@ class NetworkOutput:
             from networks that name none.
         heard: [B, T, 527] float32 logits of AudioSet's names, a sigmoid each; None from networks
             without a tagger.
+        evidence: what the logits were lowered by; None from networks that are not evidential.
     """
 
     stage_logits: tuple[Tensor, ...]
     selected: Tensor
     sources: SourceLogits | None = None
     heard: Tensor | None = None
+    evidence: Evidence | None = None
 
     def with_clips(self, chosen: Tensor, output: NetworkOutput) -> NetworkOutput:
         """Return these B clips with those chosen by [B] bool taken from another output."""
@@ -496,7 +512,10 @@ class NetworkOutput:
             ours[chosen] = theirs
             return ours
 
-        sources = heard = None
+        def each(ours: tuple[Tensor, ...], theirs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            return tuple(merged(*stage) for stage in zip(ours, theirs, strict=True))
+
+        sources = heard = evidence = None
         if self.sources is not None and output.sources is not None:
             sources = SourceLogits(
                 merged(self.sources.picture, output.sources.picture),
@@ -504,12 +523,17 @@ class NetworkOutput:
             )
         if self.heard is not None and output.heard is not None:
             heard = merged(self.heard, output.heard)
-        stages = zip(self.stage_logits, output.stage_logits, strict=True)
+        if self.evidence is not None and output.evidence is not None:
+            evidence = Evidence(
+                each(self.evidence.logits, output.evidence.logits),
+                each(self.evidence.concentration, output.evidence.concentration),
+            )
         return NetworkOutput(
-            tuple(merged(*stage) for stage in stages),
+            each(self.stage_logits, output.stage_logits),
             merged(self.selected, output.selected),
             sources,
             heard,
+            evidence,
         )
 
     @property

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import nn
 
-from avscli.datatypes import NetworkOutput, SourceLogits
+from avscli.datatypes import SourceLogits
 from avscli.errors import WeightsError
 from avscli.networks.encoders import encoded
+from avscli.networks.evidence import ScoreReading
 from avscli.networks.layers import conv_norm_relu, resize
 from avscli.networks.pcmanet.masking import (
     StageInput,
@@ -37,7 +38,7 @@ from avscli.networks.pcmanet.sound_naming import SoundNaming
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from avscli.datatypes import CheckpointInfo, NetworkInput, NetworkSpec
+    from avscli.datatypes import CheckpointInfo, NetworkInput, NetworkOutput, NetworkSpec
 
 STAGES = (1, 2, 3, 4)  # fine to coarse; strides 4, 8, 16, 32
 _SURE_LOGIT = 20.0  # of what was not looked at
@@ -96,7 +97,8 @@ class PCMANet(nn.Module):
             ``channels``, ``avga_heads``, ``qsca_heads`` and ``null_audio_token``; with
             ``source_classes`` (names joined by commas) the stages also hear where picture and
             sound agree on one of these classes; ``enlarges_last`` as in `GuidedFusion`;
-            ``skips_settled`` spares stages 2 and 1, at inference, where the stage before is sure.
+            ``skips_settled`` spares stages 2 and 1, at inference, where the stage before is sure;
+            ``uncertainty`` as in `ScoreReading`, which is not in the paper.
         backbone: picture encoder returning four maps at strides 4, 8, 16, 32, with their
             channel counts in ``channels``.
         audio_encoder: log-mel patches [N, 1, ·, ·] of ``spec.log_mel`` → embeddings [N, D], D in
@@ -120,6 +122,7 @@ class PCMANet(nn.Module):
         C = int(settings["channels"])
         official = settings["variant"] == "official"
         self.strides = (4, 8, 16, int(settings.get("output_stride", 32)))
+        self.reading = ScoreReading.of(spec)
         self.gates_padding = spec.padding == "zeros_with_flag"
         self.masks_padded_keys = not official
         self.skips_settled = bool(settings.get("skips_settled", False))
@@ -148,7 +151,9 @@ class PCMANet(nn.Module):
             GuidedFusion(C, deepest=stage == 4, enlarges_last=enlarges_last) for stage in STAGES
         )
         self.heads = nn.ModuleList(
-            nn.Sequential(*conv_norm_relu(C, C // 2, 3), nn.Conv2d(C // 2, spec.num_classes, 1))
+            nn.Sequential(
+                *conv_norm_relu(C, C // 2, 3), nn.Conv2d(C // 2, self.reading.num_scores, 1)
+            )
             for _ in STAGES
         )
         self.agreement: SourceAgreement | None = None
@@ -198,11 +203,11 @@ class PCMANet(nn.Module):
     def _nothing(self, frames: Tensor, named: NamedSound | None) -> NetworkOutput:
         """Return what is said of clips that were not looked at: nothing sounds there."""
         B, T, _, height, width = frames.shape
-        C = self.spec.num_classes
         grids = [(height // stride, width // stride) for stride in self.strides]
-        logits = tuple(frames.new_full((B, T, C, *grid), -_SURE_LOGIT) for grid in grids)
-        if C > 1:
-            for of_stage in logits:
+        channels = self.reading.num_scores
+        scores = [frames.new_full((B, T, channels, *grid), -_SURE_LOGIT) for grid in grids]
+        if channels > 1:
+            for of_stage in scores:
                 of_stage[:, :, 0] = _SURE_LOGIT
         sources = heard = None
         if named is not None:
@@ -211,7 +216,9 @@ class PCMANet(nn.Module):
             shown[:, :, 0] = _SURE_LOGIT
             sources = SourceLogits(shown, said.float().reshape(B, T, -1))
             heard = None if tags is None else tags.float().reshape(B, T, -1)
-        return NetworkOutput(logits, frames.new_zeros(B, T, len(STAGES) - 1), sources, heard)
+        return self.reading.output(
+            scores, frames.new_zeros(B, T, len(STAGES) - 1), sources=sources, heard=heard
+        )
 
     def forward_embeddings(self, frames: Tensor, audio: Tensor, valid: Tensor) -> NetworkOutput:
         """Segment clips whose sound is already encoded.
@@ -295,11 +302,11 @@ class PCMANet(nn.Module):
             both = (seen.picture, said)
             sources = SourceLogits(*(x.float().reshape(B, T, *x.shape[1:]) for x in both))
             heard = None if tags is None else tags.float().reshape(B, T, -1)
-        logits, marks = self._decode(features, self.audio_projection(sound), valid, evidence)
+        scores, marks = self._decode(features, self.audio_projection(sound), valid, evidence)
         shares = torch.stack([m.flatten(1).float().mean(dim=1) for m in marks], dim=1)
-        return NetworkOutput(
-            stage_logits=tuple(x.float().reshape(B, T, *x.shape[1:]) for x in logits),
-            selected=shares.reshape(B, T, -1),
+        return self.reading.output(
+            [x.reshape(B, T, *x.shape[1:]) for x in scores],
+            shares.reshape(B, T, -1),
             sources=sources,
             heard=heard,
         )
@@ -307,37 +314,37 @@ class PCMANet(nn.Module):
     def _decode(
         self, features: list[Tensor], sound: Tensor, valid: Tensor, evidence: Tensor | None
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Run stages 4 … 1; return logits of stages 1 … 4 and the marks of stages 4, 3, 2."""
+        """Run stages 4 … 1; return scores of stages 1 … 4 and the marks of stages 4, 3, 2."""
         keys_valid = valid if self.masks_padded_keys else torch.ones_like(valid)
         deepest = StageInput(features[3], sound, sound, keys_valid, evidence=evidence)
-        logits4, stage3 = self._stage(3, deepest, features[2])
-        logits3, stage2 = self._stage(2, stage3, features[1])
+        scores4, stage3 = self._stage(3, deepest, features[2])
+        scores3, stage2 = self._stage(2, stage3, features[1])
         fine = (
             self._fine_stages
             if self.training or not self.skips_settled
             else self._fine_where_unsettled
         )
-        logits2, logits1 = fine(stage2, features[0], logits3)
+        scores2, scores1 = fine(stage2, features[0], scores3)
         assert stage3.marks is not None
         assert stage2.marks is not None
-        marks2 = confidence_induced_mask(logits2, stage2.marks)
-        return [logits1, logits2, logits3, logits4], [stage3.marks, stage2.marks, marks2]
+        marks2 = confidence_induced_mask(self.reading.logits(scores2), stage2.marks)
+        return [scores1, scores2, scores3, scores4], [stage3.marks, stage2.marks, marks2]
 
     def _stage(self, i: int, x: StageInput, finer: Tensor) -> tuple[Tensor, StageInput]:
-        """Run a stage that is not the finest; return its logits and what the next one is given.
+        """Run a stage that is not the finest; return its scores and what the next one is given.
 
         Args:
             i: the stage less one.
             x: its input.
             finer: projected maps of the next finer stride.
         """
-        logits, fused, token = self._scores(i, x)
+        scores, fused, token = self._scores(i, x)
         assert token is not None
-        marks = confidence_induced_mask(logits, x.marks)
-        return logits, x._replace(features=finer, token=token, coarser=fused, marks=marks)
+        marks = confidence_induced_mask(self.reading.logits(scores), x.marks)
+        return scores, x._replace(features=finer, token=token, coarser=fused, marks=marks)
 
     def _scores(self, i: int, x: StageInput) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return a stage's logits, its fused maps, and the sound's tokens (the finest has none)."""
+        """Return a stage's scores, its fused maps, and the sound's tokens (the finest has none)."""
         local = self.avga[i](x.features, x.sound)
         # Queries live on the grid of the stage before, where their marks were made.
         grid = local.shape[-2:] if x.marks is None else x.marks.shape[-2:]
@@ -347,48 +354,48 @@ class PCMANet(nn.Module):
         if agreed is not None:
             local = local + self.agreement_in[i](agreed)
         fused = self.fusion[i](local, x.coarser, guide)
-        logits = self.heads[i](fused)
+        scores = self.heads[i](fused)
         if agreed is not None:
-            logits = logits + self.agreement_weight[i] * agreed
-        return logits, fused, token
+            scores = self.reading.toward_foreground(scores, self.agreement_weight[i] * agreed)
+        return scores, fused, token
 
     def _fine_stages(self, x: StageInput, finest: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
-        """Run stages 2 and 1; return their logits."""
-        logits2, stage1 = self._stage(1, x, finest)
-        return logits2, self._scores(0, stage1)[0]
+        """Run stages 2 and 1; return their scores."""
+        scores2, stage1 = self._stage(1, x, finest)
+        return scores2, self._scores(0, stage1)[0]
 
     def _fine_where_unsettled(
         self, x: StageInput, finest: Tensor, coarse: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Run stages 2 and 1 where the stage before is not sure; elsewhere enlarge its logits.
+        """Run stages 2 and 1 where the stage before is not sure; elsewhere enlarge its scores.
 
         Args:
             x: input of stage 2.
             finest: projected maps of stride 4.
-            coarse: logits of stage 3.
+            coarse: scores of stage 3.
         """
-        logits2 = resize(coarse, x.features.shape[-2:])
-        logits1 = resize(logits2, finest.shape[-2:])
-        clips = unsettled(logits2).reshape(len(x.valid), -1).any(dim=1)
+        scores2 = resize(coarse, x.features.shape[-2:])
+        scores1 = resize(scores2, finest.shape[-2:])
+        clips = unsettled(self.reading.logits(scores2)).reshape(len(x.valid), -1).any(dim=1)
         if not clips.any():
-            return logits2, logits1
+            return scores2, scores1
         frames = clips.repeat_interleave(x.valid.shape[1])
         found2, stage1 = self._stage(1, x.of_clips(clips), finest[frames])
         found1 = resize(found2, finest.shape[-2:])
-        inside = rectangles(unsettled(found2))
+        inside = rectangles(unsettled(self.reading.logits(found2)))
         if inside.any():
             rows, columns = window_around(inside)
             part = (..., doubled(rows), doubled(columns))
-            scores, _, _ = self._scores(0, stage1.window(rows, columns))
+            found, _, _ = self._scores(0, stage1.window(rows, columns))
             within = enlarged(inside)[:, None][part]
             # Frames share a window, but each takes its own rectangle, whatever it runs beside.
             found1 = found1.clone()
-            found1[part] = torch.where(within, scores, found1[part])
+            found1[part] = torch.where(within, found, found1[part])
         if clips.all():
             return found2, found1
-        logits2, logits1 = logits2.clone(), logits1.clone()
-        logits2[frames], logits1[frames] = found2, found1
-        return logits2, logits1
+        scores2, scores1 = scores2.clone(), scores1.clone()
+        scores2[frames], scores1[frames] = found2, found1
+        return scores2, scores1
 
 
 def _worth_a_look(named: NamedSound | None, valid: Tensor, silent: Tensor | None) -> Tensor:
