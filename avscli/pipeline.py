@@ -25,7 +25,7 @@ from avscli.media.fallback import probed
 from avscli.media.prefetch import prefetch
 from avscli.media.reader import read_clips
 from avscli.media.source_hash import SourceHash
-from avscli.outputs.artifacts import Finished, Making, artifact_sinks, write_artifacts
+from avscli.outputs.artifacts import Finished, Making, artifact_sinks, wanted, write_artifacts
 from avscli.outputs.coco import Provenance
 from avscli.outputs.journal import JOURNAL_NAME, JournalSink, read_journal
 from avscli.outputs.run_folder import RunFolder
@@ -34,6 +34,7 @@ from avscli.outputs.tracks import summed_objects
 from avscli.postprocess import finish, in_time_order, split_steps
 from avscli.preprocess import EncodedSound, prepare
 from avscli.report_builder import ReportBuilder
+from avscli.results import RecordedSource
 from avscli.shipped import find_checkpoint
 
 if TYPE_CHECKING:
@@ -134,7 +135,9 @@ def segment_file(
             lambda share: on_progress(replace(run.progress(), hashed_share=share))
         )
         run.mark("hashing")
-        write_artifacts(making, Finished(objects, _provenance(run)))
+        recorded = RecordedSource.of(media, run.source_sha256)
+        done = Finished(folder, recorded, making.spec.categories, objects, _provenance(run))
+        write_artifacts(wanted(options), done, run.fail_output)
         run.mark("artifacts")
         report = run.report(
             output_root / source.name,
@@ -250,7 +253,6 @@ def _provenance(run: ReportBuilder) -> Provenance:
         run_id=run.run_id,
         tool=f"avs {__version__}",
         date_created=run.date_created,
-        source_sha256=run.source_sha256,
         checkpoint_sha256=run.checkpoint.sha256,
         options_sha256=run.options_sha256,
     )

@@ -211,6 +211,51 @@ class ObjectSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class ReviewOfObject:
+    """What a reviewer made of one object.
+
+    Attributes:
+        track_id: 1…
+        state: ``accepted`` or ``rejected`` as a whole; else ``undecided``.
+        decided_by: ``reviewer`` where any decision is about it, in this review or an earlier one;
+            ``network`` where it is as it was found.
+        decisions: those about it, and about what became part of it, counted from 1.
+    """
+
+    track_id: int
+    state: Literal["undecided", "accepted", "rejected"]
+    decided_by: Literal["reviewer", "network"]
+    decisions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewRecord:
+    """How a run was corrected by a person.
+
+    Attributes:
+        review_sha256: of review.json.
+        tool: name and version of the program that carried it out.
+        run_id: of the run that was corrected.
+        journal_sha256: of its frames.jsonl.
+        new_categories: id and name of what the checkpoint does not know.
+        objects: of the corrected run, and those that were rejected.
+        off_screen: first and last of the analysed frames in which nothing visible makes the sound.
+        decisions: as in review.json, in its order.
+        earlier: how the run that was corrected had been corrected before.
+    """
+
+    review_sha256: str
+    tool: Mapping[str, str]
+    run_id: str
+    journal_sha256: str
+    new_categories: tuple[tuple[int, str], ...]
+    objects: tuple[ReviewOfObject, ...]
+    off_screen: tuple[tuple[int, int], ...]
+    decisions: tuple[Mapping[str, Any], ...]
+    earlier: ReviewRecord | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SegmentationReport:
     """The end of one ``avs segment`` run: exactly what run.json holds and ``--json`` prints.
 
@@ -221,6 +266,7 @@ class SegmentationReport:
         overlay_offset_seconds: what to add to a time in the overlay to get the source's; None
             without an overlay.
         objects: what sounds, and when.
+        review: how it was corrected; None of what a network alone has said.
     """
 
     schema_version: int
@@ -243,6 +289,7 @@ class SegmentationReport:
     failed_outputs: Mapping[str, str] = field(default_factory=dict)  # runs of 0.1.0 knew none
     overlay_offset_seconds: float | None = None
     objects: tuple[ObjectSummary, ...] = ()  # runs of version 1 followed none
+    review: ReviewRecord | None = None
 
     @property
     def sounding(self) -> str:

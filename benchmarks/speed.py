@@ -41,6 +41,7 @@ from avscli.outputs.tint import Tint
 from avscli.pipeline import open_runtime
 from avscli.postprocess import finish, in_time_order, split_steps
 from avscli.preprocess import EncodedSound, prepare
+from avscli.results import RecordedSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -153,9 +154,9 @@ class Parts:
                 journal.write(prediction)
                 csv.write(prediction)
         with self._timed("coco"):
-            write_coco(
-                self._folder, self._media, self._spec, (), Provenance("", "", "", "", "", "")
-            )
+            source = RecordedSource.of(self._media, "")
+            names = self._spec.categories
+            write_coco(self._folder, source, names, (), Provenance("", "", "", "", ""))
 
     def _overlay(self, predictions: list[FramePrediction]) -> None:
         with self._timed("overlay: decode again"):

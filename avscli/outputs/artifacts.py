@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from avscli.media.reader import ClipReader
     from avscli.outputs.coco import Provenance
     from avscli.outputs.sink import FrameSink
-    from avscli.results import ObjectSummary
+    from avscli.results import ObjectSummary, RecordedSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +59,16 @@ class Finished:
     """What is known once the journal is whole.
 
     Attributes:
+        folder: of the run; has the journal, and receives the artifacts.
+        source: that was segmented.
+        categories: names of what objects can be, by id.
         objects: what sounds, and when.
         provenance: where the masks come from.
     """
 
+    folder: Path
+    source: RecordedSource
+    categories: Mapping[int, str]
     objects: tuple[ObjectSummary, ...]
     provenance: Provenance
 
@@ -82,7 +88,7 @@ class Artifact:
     file_name: str
     what: str
     sink: Callable[[Making], FrameSink] | None = None
-    write: Callable[[Making, Finished], object] | None = None
+    write: Callable[[Finished], object] | None = None
     source_share: float = 0.0
 
 
@@ -115,18 +121,18 @@ ARTIFACTS: Mapping[str, Artifact] = {
     "objects": Artifact(
         OBJECTS_NAME,
         "a row per object",
-        write=lambda making, done: write_objects(making.folder / OBJECTS_NAME, done.objects),
+        write=lambda done: write_objects(done.folder / OBJECTS_NAME, done.objects),
     ),
     "events": Artifact(
         EVENTS_NAME,
         "a subtitle per interval in which an object sounds",
-        write=lambda making, done: write_events(making.folder / EVENTS_NAME, done.objects),
+        write=lambda done: write_events(done.folder / EVENTS_NAME, done.objects),
     ),
     "coco": Artifact(
         COCO_NAME,
         "COCO instances of the analysed frames",
-        write=lambda making, done: write_coco(
-            making.folder, making.reader.media, making.spec, done.objects, done.provenance
+        write=lambda done: write_coco(
+            done.folder, done.source, done.categories, done.objects, done.provenance
         ),
     ),
 }
@@ -152,13 +158,20 @@ def artifact_sinks(making: Making) -> Iterator[FrameSink]:
             )
 
 
-def write_artifacts(making: Making, done: Finished) -> None:
+def write_artifacts(
+    artifacts: Mapping[str, Artifact], done: Finished, on_failure: Callable[[str, str], None]
+) -> None:
     """Write what is made from the finished journal; a failure costs the artifact and nothing else.
+
+    Args:
+        artifacts: by name; those that are written frame by frame are passed over.
+        done: the run.
+        on_failure: told the name of an artifact that could not be made, and why.
 
     Raises:
         OutputError: the disk is full or gone.
     """
-    for name, artifact in wanted(making.options).items():
+    for name, artifact in artifacts.items():
         if artifact.write is not None:
-            with extra_output(making.folder / artifact.file_name, partial(making.on_failure, name)):
-                artifact.write(making, done)
+            with extra_output(done.folder / artifact.file_name, partial(on_failure, name)):
+                artifact.write(done)

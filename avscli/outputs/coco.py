@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avscli.outputs.disk import LineFile
@@ -17,12 +18,10 @@ from avscli.outputs.journal import JOURNAL_NAME, count_frames, object_json, read
 from avscli.outputs.tracks import under_one_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from avscli.datatypes import MediaInfo, NetworkSpec
     from avscli.outputs.journal import JournalEntry
-    from avscli.results import ObjectSummary
+    from avscli.results import ObjectSummary, RecordedSource
 
 COCO_NAME = "masks.coco.json"
 COCO_VERSION = "avs-coco-2"
@@ -37,37 +36,41 @@ class Provenance:
         run_id: names the run.
         tool: program and version.
         date_created: ISO 8601 time of the run.
-        source_sha256: of the input file.
         checkpoint_sha256: of the weights.
         options_sha256: of the options that shaped the masks.
+        review_sha256: of the review.json that corrected them; empty where none did.
     """
 
     run_id: str
     tool: str
     date_created: str
-    source_sha256: str
     checkpoint_sha256: str
     options_sha256: str
+    review_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Category:
-    """A category of the checkpoint as COCO names it."""
+    """A category as COCO names it."""
 
     id: int
     name: str
     supercategory: str = "audio-visual"
 
 
-def categories(spec: NetworkSpec) -> tuple[Category, ...]:
-    """Return what annotations may name: the checkpoint's categories."""
-    return tuple(Category(number, name) for number, name in spec.categories.items())
+def coco_categories(names: Mapping[int, str]) -> tuple[Category, ...]:
+    """Return what annotations may name.
+
+    Args:
+        names: of categories, by id.
+    """
+    return tuple(Category(number, name) for number, name in names.items())
 
 
 def write_coco(
     folder: Path,
-    media: MediaInfo,
-    spec: NetworkSpec,
+    source: RecordedSource,
+    categories: Mapping[int, str],
     objects: Iterable[ObjectSummary],
     provenance: Provenance,
 ) -> Path:
@@ -75,8 +78,8 @@ def write_coco(
 
     Args:
         folder: of the run.
-        media: the source.
-        spec: of the network.
+        source: of the run.
+        categories: names by id.
         objects: of the run, whose categories annotations carry.
         provenance: where the masks come from.
 
@@ -85,12 +88,12 @@ def write_coco(
         OutputError: the disk is full or gone.
     """
     path, journal = folder / COCO_NAME, folder / JOURNAL_NAME
-    video = _video(media, count_frames(journal), provenance)
+    video = _video(source, count_frames(journal))
     ids, again = Ids(), Ids()
-    size_hw = (media.height, media.width)
+    size_hw = (source.height, source.width)
     with LineFile(path) as out:
         out.write(f'{{"info":{compact_json(_info(provenance))},"licenses":[],')
-        out.write(f'"categories":{compact_json([asdict(c) for c in categories(spec)])},')
+        out.write(f'"categories":{compact_json([asdict(c) for c in coco_categories(categories)])},')
         out.write(f'"videos":{compact_json([video])},')
         write_list(out, "images", images_of(read_journal(journal), size_hw, ids))
         out.write(",")
@@ -169,22 +172,23 @@ def _image(
     }
 
 
-def _video(media: MediaInfo, num_frames: int, provenance: Provenance) -> dict[str, object]:
+def _video(source: RecordedSource, num_frames: int) -> dict[str, object]:
     return {
         "id": VIDEO_ID,
-        "file_name": media.path.name,
-        "width": media.width,
-        "height": media.height,
+        "file_name": Path(source.path).name,
+        "width": source.width,
+        "height": source.height,
         "length": num_frames,
-        "fps": None if media.frame_rate is None else str(media.frame_rate),
-        "duration": media.duration_seconds,
-        "rotation_applied": media.orientation.rotation_degrees,
-        "mirror_applied": media.orientation.mirrored,
-        "sha256": provenance.source_sha256,
+        "fps": source.frame_rate,
+        "duration": source.duration_seconds,
+        "rotation_applied": source.rotation_degrees,
+        "mirror_applied": source.mirrored,
+        "sha256": source.sha256,
     }
 
 
 def _info(provenance: Provenance) -> dict[str, object]:
+    review = {"review_sha256": provenance.review_sha256} if provenance.review_sha256 else {}
     return {
         "description": "Masks of what sounds, per analysed frame",
         "version": COCO_VERSION,
@@ -195,6 +199,7 @@ def _info(provenance: Provenance) -> dict[str, object]:
             "tool": provenance.tool,
             "checkpoint_sha256": provenance.checkpoint_sha256,
             "options_sha256": provenance.options_sha256,
+            **review,
         },
     }
 

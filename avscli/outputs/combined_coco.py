@@ -19,7 +19,7 @@ from avscli.outputs.coco import (
     Category,
     Ids,
     annotations_of,
-    categories,
+    coco_categories,
     compact_json,
     images_of,
     write_list,
@@ -70,7 +70,7 @@ def write_combined_coco(path: Path, parts: Callable[[], Iterable[Part]]) -> Path
 def _common_categories(parts: Iterable[Part]) -> tuple[Category, ...]:
     common: tuple[Category, ...] | None = None
     for part in parts:
-        found = categories(Run.open(part.folder).record.checkpoint.spec)
+        found = coco_categories(Run.open(part.folder).categories)
         if common is not None and found != common:
             raise DataError(
                 f"{part.folder} was segmented into other classes than the runs before it",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from avscli.config import ReadOptions
-    from avscli.datatypes import MediaInfo
+    from avscli.datatypes import FrameStamp, MediaInfo
     from avscli.media.frame_follower import FrameFollower
     from avscli.results import FramePrediction
 
@@ -136,7 +136,7 @@ class OverlaySink:
     def _blend(self, prediction: FramePrediction) -> None:
         """Run in the thread: tint, label and encode one frame."""
         frame = next(self._frames, None)
-        if frame is None or frame.stamp != prediction.stamp:
+        if frame is None or _place(frame.stamp) != _place(prediction.stamp):
             raise MediaError(
                 f"{self._source} gives other frames than when it was first read",
                 hint="leave the file alone during the run, then run again",
@@ -152,3 +152,8 @@ class OverlaySink:
         if self._labels is not None:
             self._labels.draw(planes, prediction, tracks)
         self._writer.write(frame)
+
+
+def _place(stamp: FrameStamp) -> tuple[int, int]:
+    """Return what two readings of a file agree upon; stored seconds are rounded."""
+    return stamp.index, stamp.pts

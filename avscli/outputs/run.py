@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from avscli.errors import DataError
 from avscli.json_values import decoded, parsed
 from avscli.outputs.journal import JOURNAL_NAME, read_journal
-from avscli.outputs.run_record import RUN_RECORD_NAME, SCHEMA_VERSION
+from avscli.outputs.run_record import REVIEWED_SCHEMA_VERSION, RUN_RECORD_NAME
 from avscli.outputs.tracks import summed_objects, under_one_name
 from avscli.results import SegmentationReport
 
@@ -78,8 +78,10 @@ class Run:
 
     @property
     def categories(self) -> Mapping[int, str]:
-        """Names of what masks show, by id from 1 up."""
-        return self.record.checkpoint.spec.categories
+        """Names of what masks show, by id from 1 up: the checkpoint's, and those of reviewers."""
+        review = self.record.review
+        named = () if review is None else review.new_categories
+        return {**self.record.checkpoint.spec.categories, **dict(named)}
 
     @property
     def objects(self) -> tuple[ObjectSummary, ...]:
@@ -138,8 +140,9 @@ def run_folders(path: Path) -> list[Path]:
 
 def _require_readable_version(path: Path, values: object) -> None:
     version = values.get(_VERSION) if isinstance(values, dict) else None
-    if isinstance(version, int) and version > SCHEMA_VERSION:
+    if isinstance(version, int) and version > REVIEWED_SCHEMA_VERSION:
         raise DataError(
-            f"{path} is of version {version}, this program reads versions up to {SCHEMA_VERSION}",
+            f"{path} is of version {version}, "
+            f"this program reads versions up to {REVIEWED_SCHEMA_VERSION}",
             hint="update avs",
         )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 RUN_RECORD_NAME = "run.json"
 SCHEMA_VERSION = 2  # 1: frames.jsonl and COCO without objects
+REVIEWED_SCHEMA_VERSION = 3  # of corrected runs: classes that the checkpoint does not know
 
 
 def write_run_record(folder: Path, report: SegmentationReport) -> Path:

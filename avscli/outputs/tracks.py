@@ -48,14 +48,18 @@ class _Sums:
             self.intervals.append((self.since, seconds))
         self.since = None
 
-    def summary(self, track_id: int, categories: Mapping[int, str]) -> ObjectSummary:
-        category_id = max(self.frames_of, key=lambda c: (self.clearness[c], self.frames_of[c], -c))
+    def summary(
+        self, track_id: int, categories: Mapping[int, str], decided: int | None
+    ) -> ObjectSummary:
+        clearest = max(self.frames_of, key=lambda c: (self.clearness[c], self.frames_of[c], -c))
+        category_id = clearest if decided is None else decided
+        num_frames = max(1, self.frames_of[category_id])
         heard = max(self.heard, key=lambda name: self.heard[name], default="")
         return ObjectSummary(
             track_id=track_id,
             category_id=category_id,
             category=categories.get(category_id, str(category_id)),
-            category_score=round(self.clearness[category_id] / self.frames_of[category_id], 6),
+            category_score=round(self.clearness[category_id] / num_frames, 6),
             heard=heard,
             first_seconds=self.intervals[0][0],
             last_seconds=self.intervals[-1][1],
@@ -68,7 +72,9 @@ class _Sums:
 
 
 def summed_objects(
-    frames: Iterable[JournalEntry], categories: Mapping[int, str]
+    frames: Iterable[JournalEntry],
+    categories: Mapping[int, str],
+    decided: Mapping[int, int] | None = None,
 ) -> tuple[ObjectSummary, ...]:
     """Return the objects of a run, in order of their tracks.
 
@@ -78,7 +84,9 @@ def summed_objects(
     Args:
         frames: of the run, in time order.
         categories: names by id.
+        decided: category of tracks by their number, where it is not for the frames to say.
     """
+    decided = decided or {}
     tracks: dict[int, _Sums] = defaultdict(_Sums)
     sounding: set[int] = set()
     now, pace = 0.0, 0.0
@@ -93,7 +101,9 @@ def summed_objects(
         sounding = here
     for track in sounding:
         tracks[track].end(round(now + pace, 6))
-    return tuple(tracks[track].summary(track, categories) for track in sorted(tracks))
+    return tuple(
+        tracks[track].summary(track, categories, decided.get(track)) for track in sorted(tracks)
+    )
 
 
 def under_one_name(

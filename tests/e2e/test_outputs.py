@@ -268,6 +268,7 @@ def test_the_record_says_what_was_done_to_what_and_how(run: Run, clip: Path, wei
         "failed_outputs",
         "overlay_offset_seconds",
         "objects",
+        "review",
     }
     assert (record["failed_outputs"], record["overlay_offset_seconds"]) == ({}, 0.0)
     assert record["source"]["path"] == str(clip)

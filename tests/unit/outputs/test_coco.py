@@ -10,17 +10,16 @@ import pytest
 from pycocotools.coco import COCO
 
 from avscli.datatypes import NetworkSpec
-from avscli.outputs.coco import Category, Provenance, categories, write_coco
+from avscli.outputs.coco import Category, Provenance, coco_categories, write_coco
 from avscli.outputs.journal import JOURNAL_NAME, JournalSink, read_journal
 from avscli.outputs.tracks import summed_objects
-from avscli.results import FramePrediction
+from avscli.results import FramePrediction, RecordedSource
 from tests.unit.outputs.drawn import SIZE_HW, blob, make_media, make_prediction
 
 PROVENANCE = Provenance(
     run_id="run-1",
     tool="avs 0.1.0",
     date_created="2026-01-02T03:04:05+00:00",
-    source_sha256="aa",
     checkpoint_sha256="bb",
     options_sha256="cc",
 )
@@ -48,7 +47,8 @@ def written(folder: Path, *predictions: FramePrediction, spec: NetworkSpec | Non
             sink.write(prediction)
     spec = spec or make_spec("sounding_object")
     objects = summed_objects(read_journal(folder / JOURNAL_NAME), spec.categories)
-    return write_coco(folder, make_media(), spec, objects, PROVENANCE)
+    source = RecordedSource.of(make_media(), "aa")
+    return write_coco(folder, source, spec.categories, objects, PROVENANCE)
 
 
 # pycocotools 2.0 decodes through an array protocol that numpy 2 has deprecated.
@@ -162,8 +162,9 @@ def test_annotations_of_an_object_carry_one_category_whatever_a_frame_took_it_fo
 
 
 def test_categories_are_the_classes_without_the_background() -> None:
-    assert categories(make_spec("any name")) == (Category(1, "sounding_object"),)
-    assert categories(make_spec("background", "bell", "dog")) == (
+    names = [make_spec(*each).categories for each in (["any name"], ["background", "bell", "dog"])]
+    assert coco_categories(names[0]) == (Category(1, "sounding_object"),)
+    assert coco_categories(names[1]) == (
         Category(1, "bell"),
         Category(2, "dog"),
     )

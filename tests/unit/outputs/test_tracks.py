@@ -56,6 +56,13 @@ def test_intervals_end_with_the_first_frame_that_does_not_show_the_object() -> N
     )
 
 
+def test_a_category_that_is_decided_holds_whatever_the_frames_say() -> None:
+    frames = [entry(0, (1, 1, 0.9), (2, 2, 0.8)), entry(1, (1, 2, 0.5))]
+    one, two = summed_objects(frames, NAMES | {3: "cat"}, {1: 2, 2: 3})
+    assert (one.category, one.category_score) == ("person", 0.5)  # of the frame that says so
+    assert (two.category, two.category_score) == ("cat", 0.0)  # none does
+
+
 def test_an_object_has_one_name_in_all_of_its_frames() -> None:
     frames = [entry(0, (1, 1, 0.9)), entry(1, (1, 2, 0.3), (2, 2, 0.8)), entry(2, (1, 1, 0.7))]
     named = list(under_one_name(frames, summed_objects(frames, NAMES)))
