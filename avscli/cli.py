@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from avscli import __version__, console
-from avscli.commands import batch, data, demo, doctor, export, models, segment, train
+from avscli.commands import batch, data, demo, doctor, export, models, review, segment, train
 from avscli.commands import eval as eval_command
 from avscli.errors import AvscliError, ExitCode, UsageError
 
@@ -32,6 +32,7 @@ app.command(name="segment")(segment.segment)
 app.command(name="batch")(batch.batch)
 app.command(name="eval")(eval_command.evaluate)
 app.command(name="export")(export.export)
+app.command(name="review")(review.review)
 app.command(name="demo")(demo.demo)
 app.command(name="train")(train.train)
 app.command(name="doctor")(doctor.doctor)
