@@ -39,6 +39,18 @@ TINY_SPEC = NetworkSpec(
 
 # One small network of every registered kind, for what all of them promise.
 SPEC_OF_NETWORK = {
+    "avesformer": dataclasses.replace(
+        TINY_SPEC,
+        network="avesformer",
+        log_mel="efficientat",
+        architecture={
+            "backbone": "mobilenet_v2",
+            "audio_encoder": "mobile_tagger",
+            "channels": 16,
+            "heads": 4,
+            "prompts": 8,
+        },
+    ),
     "pcmanet": TINY_SPEC,
     "tpavi": dataclasses.replace(
         TINY_SPEC,

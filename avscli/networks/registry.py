@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from avscli.datatypes import NetworkSpec
     from avscli.networks.contract import AVSNetwork
 
-_NETWORKS = {"pcmanet": "avscli.networks.pcmanet", "tpavi": "avscli.networks.tpavi"}
+_NETWORKS = {
+    "avesformer": "avscli.networks.avesformer",
+    "pcmanet": "avscli.networks.pcmanet",
+    "tpavi": "avscli.networks.tpavi",
+}
 
 
 def list_networks() -> list[str]:
