@@ -51,6 +51,18 @@ SPEC_OF_NETWORK = {
             "prompts": 8,
         },
     ),
+    "c3n": dataclasses.replace(
+        TINY_SPEC,
+        network="c3n",
+        log_mel="efficientat",
+        architecture={
+            "variant": "corrected",
+            "backbone": "mobilenet_v2",
+            "audio_encoder": "mobile_tagger",
+            "channels": 16,
+            "picture_classes": "person,dog,train",
+        },
+    ),
     "pcmanet": TINY_SPEC,
     "tpavi": dataclasses.replace(
         TINY_SPEC,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _NETWORKS = {
     "avesformer": "avscli.networks.avesformer",
+    "c3n": "avscli.networks.c3n",
     "pcmanet": "avscli.networks.pcmanet",
     "tpavi": "avscli.networks.tpavi",
 }

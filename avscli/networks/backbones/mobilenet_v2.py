@@ -98,6 +98,7 @@ class MobileNetV2(nn.Module):
     """
 
     channels = (24, 32, 96, 320)
+    taps = tuple(f"blocks.{i}" for i in _TAPS)
 
     def __init__(self, output_stride: int = 32) -> None:
         super().__init__()

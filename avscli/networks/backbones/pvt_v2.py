@@ -169,6 +169,7 @@ class PyramidVisionTransformer(nn.Module):
 
     Attributes:
         channels: of the four feature maps, finest first.
+        taps: the modules after which each stage's norm follows, finest first.
     """
 
     def __init__(
@@ -176,6 +177,7 @@ class PyramidVisionTransformer(nn.Module):
     ) -> None:
         super().__init__()
         self.channels = tuple(stage.channels for stage in stages)
+        self.taps = tuple(f"block{k}.{stage.depth - 1}" for k, stage in enumerate(stages, start=1))
         rates = torch.linspace(0.0, drop_path, sum(stage.depth for stage in stages)).tolist()
         in_channels = 3
         for number, stage in enumerate(stages, start=1):

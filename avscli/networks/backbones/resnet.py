@@ -62,9 +62,11 @@ class ResNet(nn.Module):
 
     Attributes:
         channels: of the four feature maps, finest first.
+        taps: the modules that give them.
     """
 
     channels = tuple(EXPANSION * width for width in WIDTHS)
+    taps = ("layer1", "layer2", "layer3", "layer4")
 
     def __init__(self, depths: tuple[int, int, int, int]) -> None:
         super().__init__()

@@ -17,6 +17,8 @@ from avscli.networks.encoders import channels_of, encoded, own_sounds, tags_hear
 from avscli.networks.tpavi.modules import InteractingDecoder, listening_shares
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from avscli.datatypes import CheckpointInfo, NetworkInput, NetworkSpec
@@ -39,6 +41,8 @@ class TPAVI(nn.Module):
         audio_features: D.
     """
 
+    projection: Callable[[int, int], nn.Module] = DilatedSum  # of the encoder's maps to C channels
+
     def __init__(
         self,
         spec: NetworkSpec,
@@ -55,7 +59,7 @@ class TPAVI(nn.Module):
         self.backbone = backbone
         self.audio_encoder = audio_encoder
         inputs: tuple[int, ...] = backbone.channels  # type: ignore[assignment]
-        self.project = nn.ModuleList(DilatedSum(n, C) for n in inputs)
+        self.project = nn.ModuleList(self.projection(n, C) for n in inputs)
         self.decoder = InteractingDecoder(
             C, audio_features, spec.num_classes, sound_bias=not self.gates_padding
         )
@@ -69,19 +73,10 @@ class TPAVI(nn.Module):
             WeightsError: as `encode_sound`.
         """
         audio = own_sounds(self.audio_encoder, inputs)
-        return self.output_of(self.fuse(inputs.frames, audio, inputs.valid), audio)
-
-    def output_of(self, fused: Fused, audio: Tensor) -> NetworkOutput:
-        """Return what `fuse` gave as the output of a network.
-
-        Args:
-            fused: of B·T frames.
-            audio: [B, T, D], which a tagger among the encoders names.
-        """
-        B, T, _ = audio.shape
+        logits = self.fuse(inputs.frames, audio, inputs.valid).logits.float()
         return NetworkOutput(
-            stage_logits=(fused.logits.float().reshape(B, T, *fused.logits.shape[1:]),),
-            selected=fused.logits.new_zeros(B, T, 0),
+            stage_logits=(logits.reshape(*inputs.valid.shape, *logits.shape[1:]),),
+            selected=logits.new_zeros(*inputs.valid.shape, 0),
             heard=tags_heard(self.audio_encoder, audio),
         )
 

@@ -22,7 +22,7 @@ from avscli.networks.tpavi.adapter import build
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from avscli.networks.published import Backbone
     from avscli.networks.tpavi.network import TPAVI
@@ -31,7 +31,7 @@ SOURCE = "the published TPAVI state dict"
 CHANNELS = 256
 STEPS_TOGETHER = 5  # of the 71-class form's ten
 # Stored but never executed: the deepest stage has nothing coarser to be added to.
-_DEAD_KEYS = re.compile(r"path4\.resConfUnit1\.")
+DEAD_KEYS = re.compile(r"path4\.resConfUnit1\.")
 _BLOCK = {
     "align": "align_channel",
     "w_z": "W_z.0",
@@ -53,7 +53,7 @@ def load_published(state: Mapping[str, Tensor], *, clip_length: int) -> TPAVI:
         CheckpointMismatchError: naming the first published key that is missing, unexpected, or
             of another shape.
     """
-    published = {k: v for k, v in without_wrapper(state).items() if not _DEAD_KEYS.match(k)}
+    published = {k: v for k, v in without_wrapper(state).items() if not DEAD_KEYS.match(k)}
     backbone = backbone_of(published, SOURCE)
     num_classes = telling_size(published, "output_conv.4.weight", SOURCE)
     together = {} if num_classes == 1 else {"steps_together": STEPS_TOGETHER}
@@ -64,13 +64,30 @@ def load_published(state: Mapping[str, Tensor], *, clip_length: int) -> TPAVI:
         architecture={"backbone": backbone, "channels": CHANNELS, **together},
     )
     network = build(spec).eval()
+    names = {key: published_key(key, backbone) for key in network.state_dict()}
+    fill(network, published, names, source=SOURCE)
+    return network
+
+
+def fill(
+    network: nn.Module, published: Mapping[str, Tensor], names: Mapping[str, str], *, source: str
+) -> None:
+    """Copy published weights into a network with TPAVI's blocks, in place.
+
+    Args:
+        network: of which other tensors stay.
+        published: all of them are asked for.
+        names: our key → published key.
+        source: what is read, for error messages.
+
+    Raises:
+        CheckpointMismatchError: as `load_published`.
+    """
     own = network.state_dict()
-    names = {key: published_key(key, backbone) for key in own}
-    expected = {names[key]: _published_shape(names[key], own[key]) for key in own}
-    require_shapes(published, expected, source=SOURCE)
+    expected = {name: _published_shape(name, own[key]) for key, name in names.items()}
+    require_shapes(published, expected, source=source)
     filled = {k: published[n].reshape(own[k].shape) for k, n in names.items() if n in published}
     network.load_state_dict(own | filled)
-    return network
 
 
 def published_key(key: str, backbone: Backbone) -> str:
