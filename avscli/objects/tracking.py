@@ -38,7 +38,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from avscli.objects.naming import NamedRegions, Region, SourceProbabilities, name_regions
 from avscli.objects.regions import MOST_REGIONS, divide_region
@@ -145,7 +144,7 @@ class ObjectTracker:
             ]
         ).reshape(len(self._tracks), len(frame.free))
         regions = list(frame.free)
-        for i, j in zip(*linear_sum_assignment(fits, maximize=True), strict=True):
+        for i, j in best_assignment(fits):
             if fits[i, j] > 0:
                 self._tracks[i].joined_since = None
                 frame.give(regions[j], self._tracks[i])
@@ -260,3 +259,20 @@ def _distances(spot: Spot, size_hw: tuple[int, ...]) -> Logits:
     """Return [gh, gw] float32: how far each point is from a spot."""
     outside = 1 - spot.on((size_hw[0], size_hw[1]))
     return np.asarray(cv2.distanceTransform(outside, cv2.DIST_L2, 5), np.float32)
+
+
+def best_assignment(fits: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """Return the pairs (row, column), as many as the shorter side has, of the largest sum.
+
+    Of one row or one column the largest value is chosen, and of equal ones the first.
+    """
+    if 0 in fits.shape:
+        return []
+    if 1 in fits.shape:
+        row, column = np.unravel_index(fits.argmax(), fits.shape)
+        return [(int(row), int(column))]
+    # Importing it takes a fifth of a second, which most clips, of one object, need not wait for.
+    from scipy.optimize import linear_sum_assignment
+
+    rows, columns = linear_sum_assignment(fits, maximize=True)
+    return list(zip(rows.tolist(), columns.tolist(), strict=True))

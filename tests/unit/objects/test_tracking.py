@@ -5,9 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from avscli.objects.naming import SourceProbabilities
-from avscli.objects.tracking import JOINED_SECONDS, MEMORY_SECONDS, FrameObjects, ObjectTracker
+from avscli.objects.tracking import (
+    JOINED_SECONDS,
+    MEMORY_SECONDS,
+    FrameObjects,
+    ObjectTracker,
+    best_assignment,
+)
 
 SIZE_HW = (96, 160)
 SURE = np.full((4, 4), 0.9, np.float32)
@@ -179,3 +186,10 @@ def test_every_frame_maps_each_object_and_nothing_else() -> None:
         np.testing.assert_array_equal(found.object_map > 0, label_map > 0)
         assert set(np.unique(found.object_map)) - {0} == set(range(1, len(found.objects) + 1))
         assert ids(found) == sorted(set(ids(found)))
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (1, 1), (1, 4), (5, 1), (2, 2), (3, 6), (7, 4)])
+def test_thebest_assignment_is_scipys(shape: tuple[int, int]) -> None:
+    fits = np.random.default_rng(sum(shape)).random(shape)
+    expected = list(zip(*linear_sum_assignment(fits, maximize=True), strict=True))
+    assert best_assignment(fits) == expected
