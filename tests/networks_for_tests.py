@@ -39,6 +39,18 @@ TINY_SPEC = NetworkSpec(
 
 # One small network of every registered kind, for what all of them promise.
 SPEC_OF_NETWORK = {
+    "ama": dataclasses.replace(
+        TINY_SPEC,
+        network="ama",
+        log_mel="efficientat",
+        architecture={
+            "backbone": "mobilenet_v2",
+            "audio_encoder": "mobile_tagger",
+            "channels": 16,
+            "heads": 4,
+            "groups": 4,
+        },
+    ),
     "avesformer": dataclasses.replace(
         TINY_SPEC,
         network="avesformer",

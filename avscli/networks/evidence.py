@@ -52,18 +52,19 @@ class ScoreReading:
     evidence: str | None = None
 
     @classmethod
-    def of(cls, spec: NetworkSpec) -> ScoreReading:
+    def of(cls, spec: NetworkSpec, *, unless_stated: str = "none") -> ScoreReading:
         """Return what a spec asks for.
 
         Args:
             spec: ``architecture`` may say ``uncertainty = "evidential"``, and then ``evidence =
                 "softplus"`` in place of our default ``exp``: the same evidence for a pixel takes a
                 score of its logarithm, so that heads learn at the pace of those with logits.
+            unless_stated: the ``uncertainty`` of a spec that says nothing about it.
 
         Raises:
             ValueError: a word nobody knows.
         """
-        uncertainty = spec.architecture.get("uncertainty", "none")
+        uncertainty = spec.architecture.get("uncertainty", unless_stated)
         if uncertainty == "none":
             return cls(spec.num_classes)
         evidence = str(spec.architecture.get("evidence", "exp"))

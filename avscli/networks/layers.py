@@ -8,12 +8,18 @@ import torch.nn.functional as F
 from torch import nn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import torch
     from torch import Tensor
 
     from avscli.datatypes import JsonScalar
+
+    StageHook = Callable[[int, Tensor], Tensor]
+    """From a level 0 … 3 of a picture encoder and its map to the map that takes its place.
+
+    It is what the encoder returns, and what its next level is given.
+    """
 
 
 def conv_norm_relu(

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from avscli.networks.contract import AVSNetwork
 
 _NETWORKS = {
+    "ama": "avscli.networks.ama",
     "avesformer": "avscli.networks.avesformer",
     "c3n": "avscli.networks.c3n",
     "pcmanet": "avscli.networks.pcmanet",

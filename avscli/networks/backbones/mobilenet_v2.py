@@ -16,6 +16,8 @@ from torch import nn
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from avscli.networks.layers import StageHook
+
 # (expansion, channels, repeats, stride of the first): arXiv 1801.04381 table 2, to 320 channels
 _BLOCKS = (
     (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2),
@@ -118,12 +120,18 @@ class MobileNetV2(nn.Module):
                 inputs = outputs
         self.blocks = nn.ModuleList(blocks)
 
-    def forward(self, frames: Tensor) -> list[Tensor]:
-        """Encode [N, 3, h, w] pictures in [-1, 1], sides divisible by 32, into four maps."""
+    def forward(self, frames: Tensor, between: StageHook | None = None) -> list[Tensor]:
+        """Encode [N, 3, h, w] pictures in [-1, 1], sides divisible by 32, into four maps.
+
+        Args:
+            frames: of N pictures.
+            between: changes the map of each level, where one wants to.
+        """
         x = F.relu6(self.stem(frames), inplace=True)
-        maps = []
+        maps: list[Tensor] = []
         for i, block in enumerate(self.blocks):
             x = block(x)
             if i in _TAPS:
+                x = x if between is None else between(len(maps), x)
                 maps.append(x)
         return maps

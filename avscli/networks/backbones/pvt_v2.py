@@ -21,6 +21,8 @@ from avscli.networks.state_dicts import load_strictly
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from avscli.networks.layers import StageHook
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -191,11 +193,12 @@ class PyramidVisionTransformer(nn.Module):
             self.add_module(f"norm{number}", nn.LayerNorm(stage.channels, eps=BLOCK_NORM_EPS))
             in_channels = stage.channels
 
-    def forward(self, frames: Tensor) -> list[Tensor]:
+    def forward(self, frames: Tensor, between: StageHook | None = None) -> list[Tensor]:
         """Encode frames.
 
         Args:
             frames: [N, 3, H, W] float32, normalised by ImageNet mean and standard deviation.
+            between: changes the map of each level, where one wants to.
 
         Returns:
             Four maps [N, channels[k], H/4·2^-k, W/4·2^-k], k = 0 … 3.
@@ -206,6 +209,7 @@ class PyramidVisionTransformer(nn.Module):
             for block in self.get_submodule(f"block{number}").children():
                 tokens = block(tokens, grid_hw)
             maps = _to_maps(self.get_submodule(f"norm{number}")(tokens), grid_hw)
+            maps = maps if between is None else between(number - 1, maps)
             features.append(maps)
         return features
 

@@ -20,6 +20,8 @@ from avscli.networks.state_dicts import load_strictly
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from avscli.networks.layers import StageHook
+
 EXPANSION = 4  # output over inner channels of a bottleneck
 WIDTHS = (64, 128, 256, 512)
 
@@ -77,19 +79,21 @@ class ResNet(nn.Module):
         self.layer3 = _layer(self.channels[1], WIDTHS[2], depths[2], stride=2)
         self.layer4 = _layer(self.channels[2], WIDTHS[3], depths[3], stride=2)
 
-    def forward(self, frames: Tensor) -> list[Tensor]:
+    def forward(self, frames: Tensor, between: StageHook | None = None) -> list[Tensor]:
         """Encode frames.
 
         Args:
             frames: [N, 3, H, W] float32, normalised by ImageNet mean and standard deviation.
+            between: changes the map of each level, where one wants to.
 
         Returns:
             Four maps [N, channels[k], H/4·2^-k, W/4·2^-k], k = 0 … 3.
         """
         stem = F.relu(self.bn1(self.conv1(frames)))
         maps, features = F.max_pool2d(stem, 3, stride=2, padding=1), []
-        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+        for level, layer in enumerate((self.layer1, self.layer2, self.layer3, self.layer4)):
             maps = layer(maps)
+            maps = maps if between is None else between(level, maps)
             features.append(maps)
         return features
 
