@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from avscli.checkpoints import save_checkpoint
 from avscli.errors import OutputError, UsageError
 from avscli.networks.backbones.vggish import load_audioset_vggish
-from avscli.networks.published import load_published
+from avscli.networks.published import load_published, unused_keys
 from avscli.networks.registry import build_network
 from avscli.networks.state_dicts import read_state_dict
 
@@ -25,7 +25,7 @@ CLIP_LENGTHS = (5, 10)  # S4 and MS3, AVSS
 
 def convert_official(
     source: Path, target: Path, *, clip_length: int, vggish: Path | None, overwrite: bool
-) -> None:
+) -> list[str]:
     """Write a published checkpoint as one of ours, whole or not at all.
 
     Args:
@@ -35,6 +35,9 @@ def convert_official(
         vggish: state dict of VGGish, which published checkpoints do not contain; None writes a
             checkpoint that takes embeddings only.
         overwrite: replace an existing target.
+
+    Returns:
+        The source's keys that were left out, since the published network never uses them.
 
     Raises:
         UsageError: another clip length, or a target of another kind.
@@ -48,7 +51,8 @@ def convert_official(
         raise UsageError(f"{target} must end in .safetensors")
     if target.exists() and not overwrite:
         raise OutputError(f"{target} exists", hint="add --overwrite to replace it")
-    network = load_published(read_state_dict(source), clip_length=clip_length)
+    published = read_state_dict(source)
+    network = load_published(published, clip_length=clip_length)
     if vggish is not None:
         network = _with_vggish(network, vggish)
     info = {
@@ -60,6 +64,7 @@ def convert_official(
         "source": f"converted from {source.name}",
     }
     save_checkpoint(target, network.state_dict(), info)
+    return unused_keys(published)
 
 
 def _with_vggish(network: AVSNetwork, path: Path) -> AVSNetwork:

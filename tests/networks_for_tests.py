@@ -87,6 +87,21 @@ SPEC_OF_NETWORK = {
             "channels": 16,
         },
     ),
+    "catr": dataclasses.replace(
+        TINY_SPEC,
+        network="catr",
+        log_mel="efficientat",
+        architecture={
+            "variant": "corrected",
+            "backbone": "mobilenet_v2",
+            "audio_encoder": "mobile_tagger",
+            "channels": 64,
+            "heads": 4,
+            "feed_forward": 96,
+            "queries": 6,
+            "dropout": 0.1,
+        },
+    ),
 }
 
 

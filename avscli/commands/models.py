@@ -76,8 +76,16 @@ def convert(
     ] = None,
     overwrite: shared.OverwriteOption = False,
 ) -> None:
-    """Convert a published checkpoint of PCMANet or TPAVI; only weights are read, never code."""
+    """Convert a published PCMANet, TPAVI or CATR checkpoint; only weights are read, never code."""
     from avscli.conversion import convert_official
 
-    convert_official(source, target, clip_length=clip_length, vggish=vggish, overwrite=overwrite)
+    left_out = convert_official(
+        source, target, clip_length=clip_length, vggish=vggish, overwrite=overwrite
+    )
+    if left_out:
+        parts = ", ".join(sorted({key.split(".")[0] for key in left_out}))
+        console.note(
+            f"left out {len(left_out)} tensors that the published network stores and never uses, "
+            f"under {parts}"
+        )
     console.result(str(target))

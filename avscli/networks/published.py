@@ -27,12 +27,17 @@ Backbone = Literal["pvt_v2_b5", "resnet50"]
 PIXEL_MEAN = (0.485, 0.456, 0.406)
 PIXEL_STD = (0.229, 0.224, 0.225)
 FRAME_SIZE_HW = (224, 224)
+_WRAPPER = "module."  # that parallel wrappers put before every key
 _BACKBONES: dict[str, Backbone] = {"encoder_backbone.": "pvt_v2_b5", "resnet.": "resnet50"}
 # A second copy of the ResNet's end is stored and never executed.
 _UNUSED_COPY = re.compile(r"resnet\.layer[34]_2\.")
-# Which network a state dict is of, by the part that no other has; each is a module with
-# ``load_published(state, clip_length=T)``.
-_TELLING = {"avga1.": "avscli.networks.pcmanet", "tpavi_b1.": "avscli.networks.tpavi"}
+# Which network a state dict is of, by the part that no other has; each is a package with
+# ``load_published(state, clip_length=T)`` and, in its ``remap``, ``DEAD_KEYS``.
+_TELLING = {
+    "avga1.": "avscli.networks.pcmanet",
+    "obj_queries.": "avscli.networks.catr",
+    "tpavi_b1.": "avscli.networks.tpavi",
+}
 
 
 def load_published(state: Mapping[str, Tensor], *, clip_length: int) -> AVSNetwork:
@@ -50,19 +55,34 @@ def load_published(state: Mapping[str, Tensor], *, clip_length: int) -> AVSNetwo
             key that is missing, unexpected, or of another shape.
     """
     named = without_wrapper(state)
-    for part, module in _TELLING.items():
-        if any(key.startswith(part) for key in named):
-            loaded = importlib.import_module(module).load_published(named, clip_length=clip_length)
-            return cast("AVSNetwork", loaded)
+    module = importlib.import_module(_package_of(named))
+    return cast("AVSNetwork", module.load_published(named, clip_length=clip_length))
+
+
+def unused_keys(state: Mapping[str, Tensor]) -> list[str]:
+    """Return the keys that a published network stores, never uses, and has no counterpart for here.
+
+    Raises:
+        CheckpointMismatchError: of no network that is known here.
+    """
+    dead: re.Pattern[str] = importlib.import_module(f"{_package_of(state)}.remap").DEAD_KEYS
+    plain = (key.removeprefix(_WRAPPER) for key in state)
+    return [key for key in plain if _UNUSED_COPY.match(key) or dead.match(key)]
+
+
+def _package_of(state: Mapping[str, Tensor]) -> str:
+    for part, package in _TELLING.items():
+        if any(key.removeprefix(_WRAPPER).startswith(part) for key in state):
+            return package
     raise CheckpointMismatchError(
-        f"no published network has the {len(named)} keys of this state dict",
+        f"no published network has the {len(state)} keys of this state dict",
         hint="only checkpoints of the authors' own scripts can be read here",
     )
 
 
 def without_wrapper(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return a state dict without the ``module.`` of wrappers, and without dead encoders."""
-    named = {key.removeprefix("module."): value for key, value in state.items()}
+    named = {key.removeprefix(_WRAPPER): value for key, value in state.items()}
     return {key: value for key, value in named.items() if not _UNUSED_COPY.match(key)}
 
 

@@ -16,6 +16,7 @@ _NETWORKS = {
     "ama": "avscli.networks.ama",
     "avesformer": "avscli.networks.avesformer",
     "c3n": "avscli.networks.c3n",
+    "catr": "avscli.networks.catr",
     "pcmanet": "avscli.networks.pcmanet",
     "tpavi": "avscli.networks.tpavi",
 }

@@ -32,11 +32,18 @@ BASELINES = {
     ),
 }
 ALWAYS = r"input_crc32|weights_crc32_xor|mask_packed"
+CATR = "catr_s4_pvt_seed1_b1.npz"
+CATR_KEPT = (
+    r"(memory_in|temporal\d_src|gated\d|fpn_gn\d|pred_masks)_(mean|std)"
+    r"|(spatial\d|temporal\d_src|gated\d|decoder\d|aux\d_masks)_sub|spatial\d_sound|audio_in"
+    r"|(pred|aux\d)_is_referred|chosen_(query|mask_packed)|params"
+)
 BASELINE_KEYS = (
     "tpavi_s4_pvt",
     "tpavi_s4_resnet",
     "tpavi_avss_pvt",
     "tpavi_avss_resnet",
+    "catr_s4_pvt",
     "c3n_s4_pvt",
 )
 ENCODER = re.compile(r"(encoder_backbone|resnet)\.(?!head\.)")
@@ -58,6 +65,13 @@ def reduce_model(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 def reduce_baseline(arrays: dict[str, np.ndarray], kept: str) -> dict[str, np.ndarray]:
     reduced = {k: v for k, v in arrays.items() if re.fullmatch(f"{kept}|{ALWAYS}", k)}
     return reduced | {f"logits_every{EVERY}": arrays["logits"][..., ::EVERY, ::EVERY]}
+
+
+def reduce_catr(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    reduced = {k: v for k, v in arrays.items() if re.fullmatch(f"{CATR_KEPT}|{ALWAYS}", k)}
+    chosen = arrays["chosen_logits_224"][:, ::EVERY, ::EVERY]  # of every second pixel
+    few = arrays["pred_masks_sub"][..., ::2, ::2]
+    return reduced | {f"chosen_logits_every{2 * EVERY}": chosen, "pred_masks_few": few}
 
 
 def reduce_keys(keys: dict[str, list[int]]) -> dict[str, list[int]]:
@@ -87,6 +101,7 @@ def main(reference: Path) -> None:
         np.savez_compressed(DATA / name, **reduce_model(load(reference / name)))
     for name, kept in BASELINES.items():
         np.savez_compressed(DATA / name, **reduce_baseline(load(reference / name), kept))
+    np.savez_compressed(DATA / CATR, **reduce_catr(load(reference / CATR)))
     for name in BASELINE_KEYS:
         file = f"keys_{name}.json"
         keys = json.loads((reference / file).read_text(encoding="utf-8"))

@@ -210,6 +210,7 @@ def test_models_list_names_what_is_shipped(avs: Avs) -> None:
     told = avs("models", "list").out
     assert "pcmanet-mini" in told
     assert "tpavi" in told
+    assert "catr" in told
 
 
 @pytest.mark.weights

@@ -1,6 +1,7 @@
 """Published checkpoints become ours, from real files on disk."""
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from avscli.checkpoints import load_network, read_info
 from avscli.conversion import convert_official
 from avscli.errors import CheckpointMismatchError, OutputError, UsageError, WeightsError
 from avscli.networks.pcmanet import load_official
+from tests.conftest import Avs
 from tests.networks_for_tests import make_inputs
 from tests.parity.published import baseline_weights, published_keys, rule_weights
 
@@ -125,3 +127,24 @@ def test_an_odd_pickle_protocol_is_not_warned_of(tmp_path, recwarn):
     with pytest.raises(WeightsError):
         convert(path, tmp_path / "x.safetensors")
     assert [str(warning.message) for warning in recwarn] == []
+
+
+@pytest.mark.slow
+def test_a_published_catr_becomes_ours_and_what_it_never_uses_is_told(avs: Avs, tmp_path):
+    source, target = tmp_path / "best.pth", tmp_path / "catr.safetensors"
+    weights = baseline_weights("catr_s4_pvt", 1)
+    torch.save({f"module.{key}": value for key, value in weights.items()}, source)
+    outcome = avs("models", "convert", source, target, "--clip-length", 5)
+    assert outcome.code == 0, outcome.err
+    assert "left out 74 tensors" in outcome.err
+    assert "conv1, fusion_module, path1, path2, path3, path4, transformer" in outcome.err
+    network = load_network(str(target))
+    assert network.spec.architecture["queries"] == 50
+    inputs = replace(make_inputs(1, 2, (32, 32)), embeddings=torch.rand(1, 2, 1, 128))
+    with torch.inference_mode():
+        assert network(inputs).logits.isfinite().all()
+    del weights["spatial_decoder.gn2.bias"]
+    torch.save(weights, source)
+    refused = avs("models", "convert", source, target, "--clip-length", 5, "--overwrite")
+    assert refused.code == 5
+    assert "missing: spatial_decoder.gn2.bias" in refused.err

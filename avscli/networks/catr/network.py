@@ -1,0 +1,168 @@
+"""CATR: queries that look for what sounds, in frames that have seen their whole clip.
+
+Source: Li et al., arXiv 2309.09709. The published code's exact forward is the ``official`` variant;
+``corrected`` is what we train (docs/networks.md says what it corrects, and why).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from avscli.datatypes import NetworkOutput
+from avscli.networks.catr.attention import LayerSizes
+from avscli.networks.catr.decoder import Answers, PixelDecoder, QueryDecoder, applied, both
+from avscli.networks.catr.encoder import LAYERS, ClipTokens, SpatialEncoder, TemporalEncoder
+from avscli.networks.dilation import DilatedSum
+from avscli.networks.encoders import encoded, own_sounds, tags_heard
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from avscli.datatypes import CheckpointInfo, NetworkInput, NetworkSpec
+
+
+class CATR(nn.Module):
+    """Combinatorial-dependence audio-queried transformer.
+
+    Every step is marked by the query with the highest score, which may be another one in the next
+    step. In the ``corrected`` variant the probability of a pixel is its own times the query's, so a
+    step in which no query is referred to stays empty; in the ``official`` one the score only
+    chooses.
+
+    Args:
+        spec: of a binary network. ``spec.architecture`` names ``variant`` (``official`` or
+            ``corrected``), ``channels``, ``heads``, ``feed_forward``, ``queries`` and ``dropout``;
+            ``upsampling``, by how much frames are enlarged before they are encoded, where it is not
+            1; with ``union_of_queries``, a probability, all queries whose score reaches it mark,
+            beside the best one, for several sources.
+        backbone: picture encoder returning four maps at strides 4, 8, 16, 32, with their channel
+            counts in ``channels``.
+        audio_encoder: log-mel patches [N, 1, ·, ·] of ``spec.log_mel`` → embeddings [N, D]; None
+            when embeddings are always given from outside.
+        audio_features: D.
+    """
+
+    def __init__(
+        self,
+        spec: NetworkSpec,
+        backbone: nn.Module,
+        audio_encoder: nn.Module | None,
+        *,
+        audio_features: int,
+    ) -> None:
+        super().__init__()
+        self.spec = spec
+        self.checkpoint: CheckpointInfo | None = None
+        settings = spec.architecture
+        C, dropout = int(settings["channels"]), float(settings["dropout"])
+        sizes = LayerSizes(C, int(settings["heads"]), int(settings["feed_forward"]), dropout)
+        self.official = settings["variant"] == "official"
+        self.upsampling = int(settings.get("upsampling", 1))
+        self.joins_from = float(settings.get("union_of_queries", 0.0))
+        self.backbone = backbone
+        self.audio_encoder = audio_encoder
+        inputs: tuple[int, ...] = backbone.channels  # type: ignore[assignment]
+        self.levels = nn.ModuleList(DilatedSum(n, C) for n in inputs[1:])  # strides 8, 16, 32
+        self.picture_tokens = nn.Conv2d(C, C, 1)
+        self.sound_tokens = nn.Sequential(
+            nn.Linear(audio_features, C), nn.LayerNorm(C, eps=1e-12), nn.Dropout(dropout)
+        )
+        self.spatial = SpatialEncoder(sizes)
+        self.temporal = TemporalEncoder(sizes, official=self.official)
+        self.decoder = QueryDecoder(sizes, int(settings["queries"]))
+        self.pixels = PixelDecoder(C, official=self.official)
+        self.score = nn.Linear(C, 2)
+        self.kernel = nn.Sequential(nn.Linear(C, C), nn.ReLU(), nn.Linear(C, C // 4))
+
+    def forward(self, inputs: NetworkInput) -> NetworkOutput:
+        """Segment a batch of clips; see `NetworkInput` and `NetworkOutput` for shapes.
+
+        Logits come after each of the decoder's layers, the last one first.
+
+        Raises:
+            WeightsError: as `encode_sound`.
+        """
+        sound = own_sounds(self.audio_encoder, inputs)
+        answers = self.ask(inputs.frames, sound, inputs.valid)
+        return NetworkOutput(
+            stage_logits=tuple(self.marked(answers, layer) for layer in reversed(range(LAYERS))),
+            selected=answers.pixels.new_zeros(*inputs.valid.shape, 0, dtype=torch.float32),
+            heard=tags_heard(self.audio_encoder, sound),
+        )
+
+    def encode_sound(self, log_mel: Tensor) -> Tensor:
+        """Encode log-mel patches [N, 1, ·, ·] to [N, D].
+
+        Raises:
+            WeightsError: the network was built without an audio encoder.
+        """
+        return encoded(self.audio_encoder, log_mel)
+
+    def ask(self, frames: Tensor, sound: Tensor, valid: Tensor) -> Answers:
+        """Return what each query finds in each frame.
+
+        Args:
+            frames: [B, T, 3, H, W] float32, normalised; H and W times ``upsampling`` are multiples
+                of 32.
+            sound: [B, T, D] embeddings.
+            valid: [B, T] bool; other steps are attended to by none but themselves. The official
+                variant knows no padding and ignores it.
+        """
+        B, T = valid.shape
+        _, *maps = self.backbone(self._enlarged(frames.flatten(0, 1)))
+        fine, middle, deep = (level(m) for level, m in zip(self.levels, maps, strict=True))
+        tokens = self.picture_tokens(fine).flatten(2).transpose(1, 2).unflatten(0, (B, T))
+        may_mask = not self.official and not bool(valid.all())
+        clips = ClipTokens(
+            picture=tokens,  # [B, T, h·w, C]
+            sound=self.sound_tokens(sound),
+            grid_hw=(fine.shape[2], fine.shape[3]),
+            valid=_with_a_step(valid) if may_mask else None,
+        )
+        # The published queries begin with nothing, in spite of the paper's audio constraint.
+        sought = clips.sound.flatten(0, 1)
+        answers = self.decoder(
+            self.spatial(clips), torch.zeros_like(sought) if self.official else sought
+        )
+        pixels = self.pixels(self.temporal(clips), middle, deep)
+        return Answers(
+            scores=self.score(answers).unflatten(1, (B, T)),
+            kernels=self.kernel(answers).unflatten(1, (B, T)),
+            pixels=pixels.unflatten(0, (B, T)),
+        )
+
+    def _enlarged(self, frames: Tensor) -> Tensor:
+        if self.upsampling == 1:
+            return frames
+        scale = float(self.upsampling)
+        return F.interpolate(frames, scale_factor=scale, mode="bilinear", align_corners=False)
+
+    def marked(self, answers: Answers, layer: int) -> Tensor:
+        """Return [B, T, 1, h, w] float32 logits of what the queries that are referred to mark.
+
+        Args:
+            answers: of `ask`.
+            layer: of the decoder, from 0.
+        """
+        referred, kernels = answers.referred(layer), answers.kernels[layer]
+        best = referred.argmax(dim=2, keepdim=True)  # [B, T, 1]
+        if not self.joins_from:
+            kernels = kernels.gather(2, best[..., None].expand(-1, -1, -1, kernels.shape[3]))
+            return self._of_queries(kernels, answers.pixels, referred.gather(2, best))
+        marks = (referred.sigmoid() >= self.joins_from).scatter(2, best, value=True)
+        logits = self._of_queries(kernels, answers.pixels, referred)
+        return logits.masked_fill(~marks[..., None, None], -torch.inf).amax(dim=2, keepdim=True)
+
+    def _of_queries(self, kernels: Tensor, pixels: Tensor, referred: Tensor) -> Tensor:
+        """Return [B, T, Q, h, w] logits of queries' pixels."""
+        logits = applied(kernels, pixels)
+        return logits if self.official else both(logits, referred[..., None, None])
+
+
+def _with_a_step(valid: Tensor) -> Tensor:
+    """Return [B, T] bool; clips of padding alone attend to that, as to nothing gives no numbers."""
+    return valid | ~valid.any(dim=1, keepdim=True)
