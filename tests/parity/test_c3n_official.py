@@ -97,4 +97,4 @@ def test_projected_sounds_are_the_published_ones(run: Run, stage: int) -> None:
 
 
 def test_logits_and_masks_are_the_published_ones(run: Run) -> None:
-    compare_logits(run.fused.logits.numpy(), run.expected)
+    compare_logits(run.fused.scores.numpy(), run.expected)

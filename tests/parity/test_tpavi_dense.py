@@ -130,7 +130,7 @@ def test_flags_keep_padded_steps_at_zero_and_their_logits_too() -> None:
     with torch.inference_mode():
         fused = network.fuse(frames, audio, valid)
         alone = network.fuse(frames[:, :5], audio[:, :5], valid[:, :5])
-    assert not fused.logits[5:].any()
+    assert not fused.scores[5:].any()
     assert not any(maps[5:].any() for maps in fused.maps)
     assert not any(sounds[5:].any() for sounds in fused.sounds)
-    torch.testing.assert_close(fused.logits[:5], alone.logits)
+    torch.testing.assert_close(fused.scores[:5], alone.scores)

@@ -91,7 +91,7 @@ def test_projected_sounds_are_the_published_ones(run: Run, stage: int) -> None:
 
 
 def test_logits_and_masks_are_the_published_ones(run: Run) -> None:
-    compare_logits(run.fused.logits.numpy(), run.expected)
+    compare_logits(run.fused.scores.numpy(), run.expected)
 
 
 @pytest.mark.parametrize("backbone", ["pvt", "resnet"])
@@ -102,7 +102,7 @@ def test_the_semantic_form_is_told_from_its_keys(backbone: str) -> None:
     spec = network.spec
     assert (spec.num_classes, spec.task, spec.padding) == (71, "semantic", "zeros_with_flag")
     assert spec.architecture["steps_together"] == 5
-    head = network.decoder.logits.weight
+    head = network.decoder.scores.weight
     assert torch.equal(head, weights["output_conv.4.weight"])
     unit = network.decoder.paths[3].joined.conv2.bias
     assert torch.equal(unit, weights["path4.resConfUnit2.conv2.bias"])

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from avscli.datatypes import NetworkOutput
 from avscli.networks.c3n.consensus import class_activation, gated
 from avscli.networks.c3n.modules import AtrousPyramid
 from avscli.networks.encoders import own_sounds, tags_heard
@@ -20,7 +19,7 @@ from avscli.networks.tpavi.network import TPAVI
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from avscli.datatypes import NetworkInput, NetworkSpec
+    from avscli.datatypes import NetworkInput, NetworkOutput, NetworkSpec
     from avscli.networks.c3n.consensus import Activation
     from avscli.networks.tpavi.modules import Fused
 
@@ -62,12 +61,8 @@ class C3N(TPAVI):
         """
         audio = own_sounds(self.audio_encoder, inputs)
         tags = tags_heard(self.audio_encoder, audio)
-        logits = self.fuse(inputs.frames, audio, inputs.valid, tags).logits.float()
-        return NetworkOutput(
-            stage_logits=(logits.reshape(*inputs.valid.shape, *logits.shape[1:]),),
-            selected=logits.new_zeros(*inputs.valid.shape, 0),
-            heard=tags,
-        )
+        fused = self.fuse(inputs.frames, audio, inputs.valid, tags)
+        return self.output_of(fused, inputs.valid, tags)
 
     def fuse(
         self, frames: Tensor, audio: Tensor, valid: Tensor, tags: Tensor | None = None

@@ -124,12 +124,12 @@ class Fused(NamedTuple):
     """What picture and sound gave together, for N frames.
 
     Attributes:
-        logits: [N, classes, H, W] at the frames' own size.
+        scores: [N, ·, H, W] at the frames' own size: logits, unless they are read otherwise.
         maps: four, fine to coarse, [N, C, h_k, w_k]: after TPAVI, rectified.
         sounds: four, [N, C]: as each stage's TPAVI projects them.
     """
 
-    logits: Tensor
+    scores: Tensor
     maps: list[Tensor]
     sounds: list[Tensor]
 
@@ -140,12 +140,12 @@ class InteractingDecoder(nn.Module):
     Args:
         channels: C.
         audio_features: D of the sounds.
-        num_classes: of the logits.
+        num_scores: of the last map.
         sound_bias: as in `TemporalPixelwiseInteraction`.
     """
 
     def __init__(
-        self, channels: int, audio_features: int, num_classes: int, *, sound_bias: bool
+        self, channels: int, audio_features: int, num_scores: int, *, sound_bias: bool
     ) -> None:
         super().__init__()
         self.tpavi = nn.ModuleList(
@@ -155,7 +155,7 @@ class InteractingDecoder(nn.Module):
         self.paths = nn.ModuleList(FeatureFusion(channels, deepest=k == 4) for k in STAGES)
         self.near = nn.Conv2d(channels, channels // 2, 3, padding=1)
         self.far = nn.Conv2d(channels // 2, _HEAD_CHANNELS, 3, padding=1)
-        self.logits = nn.Conv2d(_HEAD_CHANNELS, num_classes, 1)
+        self.scores = nn.Conv2d(_HEAD_CHANNELS, num_scores, 1)
 
     def forward(
         self,
@@ -191,8 +191,8 @@ class InteractingDecoder(nn.Module):
             path = gated(self.paths[k](maps[k], path, size))
         assert path is not None
         near = F.interpolate(self.near(path), scale_factor=2, mode="bilinear", align_corners=False)
-        logits = gated(self.logits(F.relu(self.far(near))))
-        return Fused(logits, maps, sounds)
+        scores = gated(self.scores(F.relu(self.far(near))))
+        return Fused(scores, maps, sounds)
 
 
 def listening_shares(valid: Tensor, *, steps_together: int | None, masks_padding: bool) -> Tensor:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from avscli.datatypes import NetworkOutput
 from avscli.networks.dilation import DilatedSum
 from avscli.networks.encoders import channels_of, encoded, own_sounds, tags_heard
+from avscli.networks.evidence import ScoreReading
 from avscli.networks.tpavi.modules import InteractingDecoder, listening_shares
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from avscli.datatypes import CheckpointInfo, NetworkInput, NetworkSpec
+    from avscli.datatypes import CheckpointInfo, NetworkInput, NetworkOutput, NetworkSpec
     from avscli.networks.tpavi.modules import Fused
 
 
@@ -33,7 +33,8 @@ class TPAVI(nn.Module):
 
     Args:
         spec: `spec.architecture` names ``variant`` (``official`` or ``corrected``), ``channels``
-            and, where clips are cut into parts that do not hear each other, ``steps_together``.
+            and, where clips are cut into parts that do not hear each other, ``steps_together``;
+            ``uncertainty`` as in `ScoreReading`.
         backbone: picture encoder returning four maps at strides 4, 8, 16, 32, with their
             channel counts in ``channels``.
         audio_encoder: log-mel patches [N, 1, ·, ·] of ``spec.log_mel`` → embeddings [N, D]; None
@@ -60,8 +61,9 @@ class TPAVI(nn.Module):
         self.audio_encoder = audio_encoder
         inputs: tuple[int, ...] = backbone.channels  # type: ignore[assignment]
         self.project = nn.ModuleList(self.projection(n, C) for n in inputs)
+        self.reading = ScoreReading.of(spec)
         self.decoder = InteractingDecoder(
-            C, audio_features, spec.num_classes, sound_bias=not self.gates_padding
+            C, audio_features, self.reading.num_scores, sound_bias=not self.gates_padding
         )
 
     def forward(self, inputs: NetworkInput) -> NetworkOutput:
@@ -73,12 +75,13 @@ class TPAVI(nn.Module):
             WeightsError: as `encode_sound`.
         """
         audio = own_sounds(self.audio_encoder, inputs)
-        logits = self.fuse(inputs.frames, audio, inputs.valid).logits.float()
-        return NetworkOutput(
-            stage_logits=(logits.reshape(*inputs.valid.shape, *logits.shape[1:]),),
-            selected=logits.new_zeros(*inputs.valid.shape, 0),
-            heard=tags_heard(self.audio_encoder, audio),
-        )
+        fused = self.fuse(inputs.frames, audio, inputs.valid)
+        return self.output_of(fused, inputs.valid, tags_heard(self.audio_encoder, audio))
+
+    def output_of(self, fused: Fused, valid: Tensor, heard: Tensor | None) -> NetworkOutput:
+        """Return what was fused for clips with [B, T] steps, and what was heard, as an output."""
+        scores = fused.scores.reshape(*valid.shape, *fused.scores.shape[1:])
+        return self.reading.output([scores], scores.new_zeros(*valid.shape, 0), heard=heard)
 
     def encode_sound(self, log_mel: Tensor) -> Tensor:
         """Encode log-mel patches [N, 1, ·, ·] to [N, D]: what no picture has touched.

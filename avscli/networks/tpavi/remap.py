@@ -39,7 +39,7 @@ _BLOCK = {
     "norm": "norm_layer",
 }
 _UNITS = {"own": "resConfUnit1", "joined": "resConfUnit2"}
-_HEAD = {"near": "0", "far": "2", "logits": "4"}
+_HEAD = {"near": "0", "far": "2", "scores": "4"}
 
 
 def load_published(state: Mapping[str, Tensor], *, clip_length: int) -> TPAVI:
