@@ -15,7 +15,7 @@ from torch import nn
 
 from avscli.datatypes import SourceLogits
 from avscli.errors import WeightsError
-from avscli.networks.encoders import encoded
+from avscli.networks.encoders import encoded, in_float32
 from avscli.networks.evidence import ScoreReading
 from avscli.networks.layers import conv_norm_relu, resize
 from avscli.networks.pcmanet.masking import (
@@ -261,9 +261,11 @@ class PCMANet(nn.Module):
         if self.agreement is None:
             raise WeightsError("this network names no sources")
         tags: Tensor | None = None
-        if self.agreement.sound.evidence is not None:
-            tags = self.audio_encoder.tags(moments)  # type: ignore[union-attr, operator]
-        named = self.agreement.sound(moments, tags)
+        with in_float32(moments):
+            moments = moments.float()
+            if self.agreement.sound.evidence is not None:
+                tags = self.audio_encoder.tags(moments)  # type: ignore[union-attr, operator]
+            named = self.agreement.sound(moments, tags)
         return NamedSound(named, None if tags is None else tags[:, 0])
 
     def listen(

@@ -138,6 +138,19 @@ def test_bfloat16_gives_nearly_the_same(network: nn.Module) -> None:
     assert (half - exact).abs().mean() < 0.1 * exact.abs().mean()
 
 
+def test_sounds_are_heard_in_float32_whatever_the_arithmetic(network: nn.Module) -> None:
+    inputs = inputs_of(network, 1)
+    patches = inputs.log_mel.flatten(0, 1)
+    assert isinstance(network, HearsApart)
+    with torch.inference_mode():
+        exact, heard = network.encode_sound(patches), network(inputs).heard
+        with torch.autocast("cpu", torch.bfloat16):
+            half, heard_in_half = network.encode_sound(patches), network(inputs).heard
+    assert half.dtype == torch.float32
+    assert torch.equal(half, exact)
+    assert (heard is None and heard_in_half is None) or torch.equal(heard, heard_in_half)
+
+
 def test_the_state_dict_round_trips(name: str, network: nn.Module) -> None:
     twin = make_any(SPEC_OF_NETWORK[name])
     with torch.no_grad():

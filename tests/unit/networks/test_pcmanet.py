@@ -83,6 +83,14 @@ def test_sides_that_are_certain_stay_finite_in_half_precision(agreeing, dtype):
         assert (a - b).abs().mean() < 0.1 * b.abs().mean()
 
 
+def test_sounds_are_named_in_float32_whatever_the_arithmetic(agreeing):
+    inputs = make_inputs(2, 1)
+    with torch.inference_mode():
+        exact = agreeing(inputs).sources.sound
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(agreeing(inputs).sources.sound, exact)
+
+
 def test_encoding_the_frames_once_for_several_sounds_changes_nothing(agreeing):
     inputs = make_inputs(2, 1)
     sound = agreeing.audio_encoder(inputs.log_mel.flatten(0, 1))[:, None]
