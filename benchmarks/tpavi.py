@@ -30,7 +30,8 @@ def dense(block: TemporalPixelwiseInteraction, maps: Tensor, sound: Tensor) -> T
     copies = block.align(sound).repeat_interleave(h * w, dim=0)
     likeness = block.theta(pixels) @ block.phi(copies).T
     branch = block.w_z((likeness / len(pixels)) @ block.g(pixels))
-    mixed: Tensor = block.norm(pixels + block.w_z_norm(branch))
+    normed = block.w_z_norm(branch[:, :, None, None])[:, :, 0, 0]
+    mixed: Tensor = block.norm(pixels + normed)
     return mixed.reshape(T, h, w, C).permute(0, 3, 1, 2)
 
 

@@ -32,7 +32,7 @@ def dense(block: TemporalPixelwiseInteraction, maps: Tensor, sound: Tensor, T: i
     copies = block.align(sound).reshape(N // T, T, 1, C).expand(-1, -1, h * w, -1).reshape_as(x)
     likeness = block.theta(x) @ block.phi(copies).mT  # [B, T·h·w, T·h·w]
     y = likeness @ block.g(x) / x.shape[1]
-    z = block.w_z_norm(block.w_z(y).flatten(0, 1)).reshape_as(x)
+    z = block.w_z_norm(block.w_z(y).reshape(-1, C, 1, 1)).reshape_as(x)
     mixed = F.layer_norm(x + z, (C,), block.norm.weight, block.norm.bias)
     return mixed.reshape(N, h, w, C).permute(0, 3, 1, 2)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from avscli.networks.backbones.mobile_tagger import NUM_TAGS
-from avscli.networks.c3n.labels import label_similarity
+from avscli.networks.c3n.labels import imagenet_labels, label_similarity
 from avscli.networks.c3n.modules import PlacesClassifier, PooledClassifier
 from avscli.networks.c3n.network import C3N
 from avscli.networks.encoders import embedding_size, picture_encoder, sound_encoder
@@ -25,10 +25,10 @@ def build(spec: NetworkSpec) -> C3N:
 
     Args:
         spec: ``spec.architecture`` names the encoders (`avscli.networks.encoders`) beside the
-            settings of `TPAVI`, and ``picture_classes``: names joined by commas; or a number of
-            classes whose names are not known here, and whose similarity to sounds, alike at first,
-            comes with the weights. The light encoder's classifier is DeepLab's, averaged over the
-            picture, the others' an ImageNet classifier's last layer.
+            settings of `TPAVI`, and ``picture_classes``: names joined by commas; ``imagenet``; or a
+            number of classes whose names are not known here, and whose similarity to sounds, alike
+            at first, comes with the weights. The light encoder's classifier is DeepLab's, averaged
+            over the picture, the others' an ImageNet classifier's last layer.
 
     Raises:
         WeightsError: a backbone or encoder nobody knows.
@@ -50,12 +50,19 @@ def build(spec: NetworkSpec) -> C3N:
     )
 
 
+def class_names(classes: JsonScalar) -> list[str]:
+    """Return the names in a spec's ``picture_classes``."""
+    return [name.strip() for name in str(classes).split(",")]
+
+
 def _similarity(classes: JsonScalar) -> Tensor:
     if isinstance(classes, int):
         if not 1 <= classes <= MOST_CLASSES:
             raise ValueError(f"picture_classes must be 1 … {MOST_CLASSES}, got {classes}")
         return torch.ones(classes, NUM_TAGS)
-    names = [name.strip() for name in str(classes).split(",")]
+    if classes == "imagenet":
+        return torch.from_numpy(label_similarity(imagenet_labels()))
+    names = class_names(classes)
     if not all(names):
         raise ValueError(f"picture_classes must be names joined by commas, got {classes!r}")
     return torch.from_numpy(label_similarity(names))

@@ -1,8 +1,15 @@
-"""How alike the names of things seen and of sounds heard are."""
+"""How alike the names of things seen and of sounds heard are.
+
+``imagenet_sounds.csv`` tells which of ImageNet's 1000 classes, by index, make a sound that AudioSet
+has a name for, and what they are as makers of sound: all breeds of dogs are dogs. Later rows
+overrule earlier ones; classes in no row go with no sound.
+"""
 
 from __future__ import annotations
 
+import csv
 import re
+from importlib import resources
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+NUM_IMAGENET_CLASSES = 1000
 
 
 def label_similarity(class_names: Sequence[str]) -> NDArray[np.float32]:
@@ -37,6 +46,17 @@ def label_similarity(class_names: Sequence[str]) -> NDArray[np.float32]:
     makers = makers_of_names(class_names).T
     similarity: NDArray[np.float32] = np.maximum(cosine, makers.astype(np.float32))
     return similarity
+
+
+def imagenet_labels() -> tuple[str, ...]:
+    """Return 1000 labels by index; empty where a class goes with no sound."""
+    labels = [""] * NUM_IMAGENET_CLASSES
+    table = resources.files("avscli.networks.c3n") / "imagenet_sounds.csv"
+    with table.open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            first, last = int(row["first"]), int(row["last"])
+            labels[first : last + 1] = [row["label"]] * (last + 1 - first)
+    return tuple(labels)
 
 
 def _words(label: str) -> frozenset[str]:

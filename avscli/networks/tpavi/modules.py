@@ -49,7 +49,7 @@ class TemporalPixelwiseInteraction(nn.Module):
         self.phi = nn.Linear(channels, inner)
         self.g = nn.Linear(channels, inner)
         self.w_z = nn.Linear(inner, channels)
-        self.w_z_norm = nn.BatchNorm1d(channels)
+        self.w_z_norm = nn.BatchNorm2d(channels)
         # Both start at zero, so the block starts as the norm of its input.
         nn.init.zeros_(self.w_z_norm.weight)
         self.norm = nn.LayerNorm(channels)
@@ -76,7 +76,7 @@ class TemporalPixelwiseInteraction(nn.Module):
         scores = pixels @ asked.mT + offset  # [B, T·h·w, T]
         scores = (scores.reshape(B, T, h * w, T) * shares[:, :, None]).flatten(1, 2)
         branch = scores @ answer + self.w_z.bias  # [B, T·h·w, C]
-        branch = self.w_z_norm(branch.flatten(0, 1)).reshape_as(branch)
+        branch = self.w_z_norm(branch.reshape(-1, C, 1, 1)).reshape_as(branch)
         mixed: Tensor = self.norm(pixels + branch)
         return mixed.reshape(N, h, w, C).permute(0, 3, 1, 2), projected
 

@@ -18,7 +18,7 @@ from avscli.networks.c3n.consensus import (
     consensus_classes,
     gated,
 )
-from avscli.networks.c3n.labels import label_similarity
+from avscli.networks.c3n.labels import imagenet_labels, label_similarity
 from avscli.networks.c3n.modules import PooledClassifier
 from tests.networks_for_tests import SPEC_OF_NETWORK
 
@@ -149,6 +149,16 @@ def test_labels_are_alike_by_what_things_do_and_by_shared_words() -> None:
     assert alike[1, names.index("Church bell")] == pytest.approx(1.0)
     assert alike[1, names.index("Bell")] == pytest.approx(0.5**0.5)
     assert not alike[2].any()
+
+
+def test_every_imagenet_class_that_is_said_to_sound_goes_with_a_name_of_audioset() -> None:
+    labels = imagenet_labels()
+    assert len(labels) == 1000
+    alike = label_similarity(labels)
+    sounding = [index for index, label in enumerate(labels) if label]
+    assert {labels[i] for i in sounding if not alike[i].any()} == set()
+    assert not alike[[i for i in range(1000) if i not in sounding]].any()
+    assert (labels[7], labels[9], labels[207], labels[285]) == ("rooster", "bird", "dog", "cat")
 
 
 def test_the_sound_chooses_between_two_things_in_the_picture() -> None:
