@@ -30,6 +30,7 @@ Logits = NDArray[np.float32]
 
 EIGHT_CONNECTED = 8
 GOLDEN_ANGLE_TURNS = 0.381966  # hues this far apart stay distinct for any number of classes
+NUM_COLOURS = 256  # of tracks, with that of nothing; tracks beyond use them again
 FIRST_HUE_TURNS = 0.93  # class 1 is a magenta red: rare in footage, so it stands out
 
 
@@ -451,3 +452,12 @@ def palette(num_classes: int) -> NDArray[np.uint8]:
         value = 1.0 if label % 2 else 0.8
         colours[label] = [round(255 * c) for c in colorsys.hsv_to_rgb(hue, 0.85, value)]
     return colours
+
+
+def colour_number(track_id: int) -> int:
+    """Return which colour of `palette(NUM_COLOURS)` a track has wherever it is drawn.
+
+    >>> colour_number(1), colour_number(255), colour_number(256)
+    (1, 255, 1)
+    """
+    return 1 + (track_id - 1) % (NUM_COLOURS - 1)

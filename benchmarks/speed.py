@@ -28,7 +28,7 @@ from runs import Run, generate_clip, segment
 from setting import describe, show, table
 
 from avscli.config import DEFAULT_WEIGHTS, SegmentOptions
-from avscli.masks import MaskRule
+from avscli.masks import NUM_COLOURS, MaskRule
 from avscli.media.frames import FrameReader
 from avscli.media.planes import PlaneMaker
 from avscli.media.probe import probe
@@ -36,7 +36,7 @@ from avscli.media.reader import read_clips
 from avscli.outputs.coco import Provenance, write_coco
 from avscli.outputs.confidence import ConfidenceSink
 from avscli.outputs.journal import JournalSink
-from avscli.outputs.overlay import NUM_COLOURS, OverlaySink
+from avscli.outputs.overlay import OverlaySink
 from avscli.outputs.tint import Tint
 from avscli.pipeline import open_runtime
 from avscli.postprocess import finish, in_time_order, split_steps

@@ -10,7 +10,7 @@ import numpy as np
 
 from avscli.exports.places import file_for
 from avscli.exports.source import source_of
-from avscli.masks import decode_mask, palette
+from avscli.masks import NUM_COLOURS, colour_number, decode_mask, palette
 from avscli.media.frames import upright_pictures
 from avscli.media.gif_writer import write_gif
 
@@ -93,10 +93,10 @@ def _write_video(video: MarkedVideo, frames: Sequence[MarkedFrame], path: Path) 
 
 
 def _marked(rgb: NDArray[np.uint8], frame: MarkedFrame) -> NDArray[np.uint8]:
-    colours = palette(256)
+    colours = palette(NUM_COLOURS)
     for each in frame.objects:
         mask = decode_mask(each.mask.size_hw, each.mask.counts)
-        colour = colours[1 + (each.track_id - 1) % 255].astype(np.float32)
+        colour = colours[colour_number(each.track_id)].astype(np.float32)
         rgb[mask] = np.rint((1 - _OPACITY) * rgb[mask] + _OPACITY * colour)
     return rgb
 

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from avscli.errors import MediaError
+from avscli.masks import NUM_COLOURS, colour_number
 from avscli.media.planes import scaled_size
 from avscli.media.video_writer import OverlayWriter
 from avscli.outputs.labels import Labels
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from avscli.results import FramePrediction
 
 OVERLAY_NAME = "overlay.mp4"
-NUM_COLOURS = 256  # with that of nothing; tracks beyond use them again
 MAX_WAITING = 8  # predictions; 7 MB of label maps at 1280×720
 
 
@@ -145,7 +145,7 @@ class OverlaySink:
             size = frame.y.shape[::-1]
             smaller = cv2.resize(prediction.object_map, size, interpolation=cv2.INTER_NEAREST)
             prediction = replace(prediction, object_map=np.asarray(smaller, np.uint8))
-        tracks = [1 + (each.track_id - 1) % (NUM_COLOURS - 1) for each in prediction.objects]
+        tracks = [colour_number(each.track_id) for each in prediction.objects]
         colours = np.array([0, *tracks], np.uint8)
         planes = frame.y, frame.u, frame.v
         self._tint.blend(planes, colours[prediction.object_map])

@@ -10,9 +10,9 @@ import numpy as np
 
 from avscli.datatypes import FrameStamp
 from avscli.errors import DataError, MediaError
+from avscli.masks import NUM_COLOURS
 from avscli.media.fallback import probed
 from avscli.outputs.journal import JOURNAL_NAME, read_journal
-from avscli.outputs.overlay import NUM_COLOURS
 from avscli.results import FrameConfidence, FramePrediction, SoundingObject
 from avscli.review.corrected import pixels_of
 from avscli.shipped import sha256_of
