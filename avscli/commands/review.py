@@ -1,7 +1,8 @@
-"""``avs review``: what a person decided about a run, made into a corrected run."""
+"""``avs review``: a page to look, listen and correct on, and the run that comes of corrections."""
 
 from __future__ import annotations
 
+import webbrowser
 from pathlib import Path
 from typing import Annotated
 
@@ -13,8 +14,29 @@ from avscli.errors import UsageError
 
 
 def review(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN|BATCH", help="A run folder, or a batch folder.", show_default=False
+        ),
+    ],
     *,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The page, or with --apply the folder.",
+            show_default="RUN/review.html, BATCH/index.html, RUN-reviewed",
+        ),
+    ] = None,
+    embed: Annotated[
+        bool,
+        typer.Option("--embed", help="Put a small copy of the video inside.", show_default="off"),
+    ] = False,
+    opens: Annotated[
+        bool, typer.Option("--open", help="Open the page in a browser.", show_default="off")
+    ] = False,
     apply: Annotated[
         Path | None,
         typer.Option(
@@ -24,12 +46,6 @@ def review(
             show_default=False,
         ),
     ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", help="The folder of the corrected run.", show_default="RUN-reviewed"
-        ),
-    ] = None,
     overlay: Annotated[
         bool,
         typer.Option("--overlay", help="--apply: also its overlay.mp4.", show_default="off"),
@@ -37,14 +53,35 @@ def review(
     overwrite: shared.OverwriteOption = False,
     quiet: shared.QuietOption = False,
 ) -> None:
-    """Correct a run by what a person decided about it.
+    """Look, listen and correct, on a page that needs no server and no network.
 
+    avs review avs_out/clip.mp4 --open: what is corrected there is downloaded as review.json.
     avs review avs_out/clip.mp4 --apply review.json: writes avs_out/clip.mp4-reviewed, whole or not
     at all; the run itself stays as it is.
     """
-    if apply is None:
-        raise UsageError("nothing to do: give the decisions with --apply review.json")
-    _apply(apply, run, output, overlay=overlay, overwrite=overwrite, quiet=quiet)
+    if apply is not None:
+        _refuse("--apply", {"--embed": embed, "--open": opens})
+        _apply(apply, run, output, overlay=overlay, overwrite=overwrite, quiet=quiet)
+        return
+    _refuse("a page", {"--overlay": overlay, "--overwrite": overwrite})
+    page = _write_pages(run, output, embed=embed, quiet=quiet)
+    if opens:
+        webbrowser.open(page.resolve().as_uri())
+
+
+def _refuse(what: str, options: dict[str, bool]) -> None:
+    for name, is_given in options.items():
+        if is_given:
+            raise UsageError(f"{name} has no meaning for {what}", hint=f"leave {name} out")
+
+
+def _write_pages(run: Path, output: Path | None, *, embed: bool, quiet: bool) -> Path:
+    from avscli.review.run import write_review
+
+    with console.counting("avs review", quiet=quiet, unit="frames read") as on_progress:
+        page = write_review(run, output, console.warn, on_progress, embed=embed)
+    console.result(str(page))
+    return page
 
 
 def _apply(

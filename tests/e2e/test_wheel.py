@@ -91,7 +91,7 @@ def test_the_wheel_holds_every_module_recipe_and_weight_and_nothing_else(
     package = {
         p
         for p in (ROOT / "avscli").rglob("*.*")
-        if p.suffix in (".py", ".toml", ".typed", ".html", ".csv")
+        if p.suffix in (".py", ".toml", ".typed", ".html", ".css", ".js", ".csv")
     }
     weights = {p for p in (ROOT / "weights").iterdir() if p.is_file()}
     expected = {p.relative_to(ROOT).as_posix() for p in package}

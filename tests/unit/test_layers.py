@@ -49,7 +49,7 @@ ONLY_IN = {
     "cv2": {"masks", "objects", "outputs", "metrics", "training", "exports"},
     "scipy": {"objects"},
     "ray": {"batch"},
-    "jinja2": {"evaluation"},
+    "jinja2": {"evaluation", "review"},
     "click": set(),
 }
 TORCH_FREE = (
