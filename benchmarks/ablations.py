@@ -28,11 +28,13 @@ from avscli.evaluation.protocols import summary
 from avscli.evaluation.run import evaluate_network
 from avscli.networks.layers import resize
 from avscli.networks.pcmanet.network import PCMANet
-from avscli.training.clips.recipe import find_recipe
-from avscli.training.clips.start import StartWeights
-from avscli.training.loop import Trainer
-from avscli.training.recipe import Recipe
-from avscli.training.run import sample_sources
+from avscli.training.couples.recipe import CoupleRecipe
+from avscli.training.couples.run import sample_sources
+from avscli.training.couples.task import CoupleTask
+from avscli.training.engine import Engine
+from avscli.training.recipe_files import find_recipe
+from avscli.training.runs import progress_bar
+from avscli.training.start import StartWeights
 
 
 class PictureAlone(nn.Module):
@@ -91,12 +93,12 @@ def as_it_is(network: PCMANet) -> None:
     """The network of the recipe."""
 
 
-def architecture(recipe: Recipe, **changes: str | int | bool) -> Recipe:
+def architecture(recipe: CoupleRecipe, **changes: str | int | bool) -> CoupleRecipe:
     spec = replace(recipe.spec, architecture={**recipe.spec.architecture, **changes})
     return replace(recipe, spec=spec)
 
 
-ROWS: dict[str, tuple[Callable[[Recipe], Recipe], Callable[[PCMANet], None]]] = {
+ROWS: dict[str, tuple[Callable[[CoupleRecipe], CoupleRecipe], Callable[[PCMANet], None]]] = {
     "whole": (lambda r: r, as_it_is),
     "without QSCA": (lambda r: r, without_qsca),
     "without CIM masking": (lambda r: r, without_cim),
@@ -109,17 +111,21 @@ ROWS: dict[str, tuple[Callable[[Recipe], Recipe], Callable[[PCMANet], None]]] = 
 
 
 def train_and_score(
-    recipe: Recipe, change: Callable[[PCMANet], None], options: argparse.Namespace
+    recipe: CoupleRecipe, change: Callable[[PCMANet], None], options: argparse.Namespace
 ) -> dict[str, float]:
     data = AvsMix.open(options.avsmix)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(recipe, *sample_sources(recipe, data), folder=Path(folder))
-        trainer.start(StartWeights(backbone=options.start_backbone, audio=options.start_audio))
-        change(trainer.network)
-        trainer.average = {k: v.clone() for k, v in trainer.network.state_dict().items()}
-        trainer.run(quiet=False)
-    trainer.network.load_state_dict(trainer.average)
-    runtime = start(trainer.network.eval(), "cpu", precision="fp32", warn=print)
+        task = CoupleTask(recipe, *sample_sources(recipe, data))
+        weights = StartWeights(backbone=options.start_backbone, audio=options.start_audio)
+        task.side.start(weights, freezes_audio=False)
+        network = task.side.network
+        assert isinstance(network, PCMANet)
+        change(network)
+        engine = Engine(task, Path(folder))
+        with progress_bar(task.num_steps, done=0, quiet=False) as tell:
+            engine.run(tell)
+    network.load_state_dict(engine.weights())
+    runtime = start(network.eval(), "cpu", precision="fp32", warn=print)
     pairs = open_data(DataSelection("avsmix", options.avsmix, "val"))
     some = replace(pairs, samples=lambda: islice(pairs.samples(), 0, None, options.every))
     report = evaluate_network(runtime, some, EvalOptions(threshold=0.5), lambda _done: None)

@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from avscli.datasets.avsmix import AvsMix
-from avscli.training.clips.recipe import find_recipe
-from avscli.training.loop import Trainer
-from avscli.training.recipe import Recipe
-from avscli.training.run import sample_sources
-from avscli.training.samples import Sample, SampleSource, SoundSample
+from avscli.training.couples.recipe import CoupleRecipe
+from avscli.training.couples.run import sample_sources
+from avscli.training.couples.samples import Sample, SampleSource, SoundSample
+from avscli.training.couples.task import CoupleTask
+from avscli.training.engine import Engine
+from avscli.training.recipe_files import find_recipe
 
 
 class DrawnBefore:
@@ -37,7 +38,7 @@ class DrawnBefore:
         return self.sounds
 
 
-def phases(steps: int) -> dict[str, Recipe]:
+def phases(steps: int) -> dict[str, CoupleRecipe]:
     """Return recipes of one phase each."""
     mini = find_recipe("mini").with_overrides(sound_steps=0, steps=0)
     return {
@@ -47,7 +48,7 @@ def phases(steps: int) -> dict[str, Recipe]:
     }
 
 
-def seconds_to_draw(recipe: Recipe, data: AvsMix, steps: int) -> float:
+def seconds_to_draw(recipe: CoupleRecipe, data: AvsMix, steps: int) -> float:
     """Return the seconds in which one thread draws the samples of a step."""
     sources, shares = sample_sources(recipe, data)
     windows = recipe.sound_steps > 0
@@ -67,15 +68,15 @@ def seconds_to_draw(recipe: Recipe, data: AvsMix, steps: int) -> float:
     return (time.perf_counter() - began) / steps
 
 
-def seconds_to_train(recipe: Recipe, data: AvsMix) -> float:
+def seconds_to_train(recipe: CoupleRecipe, data: AvsMix) -> float:
     """Return the seconds of one step whose samples are there."""
     sources, shares = sample_sources(recipe, data)
     drawn = [DrawnBefore(source, recipe.size_hw_at(0)) for source in sources]
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(recipe, drawn, shares, folder=Path(folder))
+        engine = Engine(CoupleTask(recipe, drawn, shares), Path(folder))
         began = time.perf_counter()
-        trainer.run(quiet=True)
-        return (time.perf_counter() - began) / trainer.num_steps
+        engine.run(lambda _progress: None)
+        return (time.perf_counter() - began) / recipe.num_steps
 
 
 def main() -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from avscli.datatypes import NetworkSpec
-from avscli.training.clips.recipe import ClipRecipe, find_recipe
-from avscli.training.recipe import Recipe
-from avscli.training.samples import SCENE_NAMES
+from avscli.training.clips.recipe import ClipRecipe
+from avscli.training.couples.recipe import CoupleRecipe
+from avscli.training.couples.samples import SCENE_NAMES
+from avscli.training.recipe_files import Recipe, find_recipe
 from tests.networks_for_tests import TINY_SPEC
 
 TINY_CLIP_SPEC: NetworkSpec = dataclasses.replace(
@@ -36,10 +37,10 @@ def tiny_recipe(**changes: Any) -> ClipRecipe:
     return ClipRecipe(**(values | changes))
 
 
-def tiny_couple_recipe(**changes: Any) -> Recipe:
+def tiny_couple_recipe(**changes: Any) -> CoupleRecipe:
     """Return the recipe mini with a small network, for one step of sounds and four of couples."""
     mini = find_recipe("mini")
-    assert isinstance(mini, Recipe)
+    assert isinstance(mini, CoupleRecipe)
     architecture = {**TINY_SPEC.architecture, "source_classes": ",".join(SCENE_NAMES)}
     values: dict[str, Any] = {
         "name": "tiny",
@@ -54,7 +55,7 @@ def tiny_couple_recipe(**changes: Any) -> Recipe:
     return dataclasses.replace(mini, **(values | changes))
 
 
-def write_recipe(path: Path, recipe: Recipe | ClipRecipe) -> Path:
+def write_recipe(path: Path, recipe: Recipe) -> Path:
     """Write a recipe as the .toml file that it could have come from."""
     lines = []
     for name, value in recipe.fingerprint().items():

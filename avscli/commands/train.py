@@ -103,12 +103,14 @@ def train(
 
     Several processes: torchrun --nproc-per-node N -m avscli train …
     """
-    from avscli.training.clips.recipe import ClipRecipe, find_recipe
+    from avscli.training.clips.recipe import ClipRecipe
     from avscli.training.clips.run import ClipRun
     from avscli.training.clips.sources import data_root
-    from avscli.training.clips.start import StartWeights
+    from avscli.training.recipe_files import find_recipe
+    from avscli.training.start import StartWeights
 
-    recipe, roots = find_recipe(config), [data_root(text) for text in data or ()]
+    recipe = find_recipe(config, warn=console.warn)
+    roots = [data_root(text) for text in data or ()]
     started = StartWeights(*start)
     if isinstance(recipe, ClipRecipe):
         if sounds is not None:
@@ -116,27 +118,30 @@ def train(
         run = ClipRun(output, roots, started, device, resume, quiet)
         _train_clips(recipe, changes, run, as_json=as_json)
         return
-    _require_fit_for_couples(config, changes, roots, device)
-    from avscli.training.run import CoupleRun, train_couples
+    _require_fit_for_couples(config, changes, roots)
+    from avscli.training.couples.run import CoupleRun, train_couples
 
     couples = recipe.with_overrides(batch_samples=changes.batch, **changes.of_any_recipe())
     if sounds is not None and not roots:
         raise UsageError("--sounds go with pictures", hint="add --data avsmix=ROOT")
     root = roots[0].root if roots else None
-    couple_run = CoupleRun(output, root, sounds, started, resume, quiet)
+    couple_run = CoupleRun(
+        output,
+        root,
+        sounds,
+        started,
+        device="cpu" if device == "auto" else device,
+        resume=resume,
+        quiet=quiet,
+    )
     _show(train_couples(couples, couple_run, warn=console.warn), as_json=as_json)
 
 
-def _require_fit_for_couples(
-    config: str, changes: _Changes, roots: Sequence[DataRoot], device: str
-) -> None:
+def _require_fit_for_couples(config: str, changes: _Changes, roots: Sequence[DataRoot]) -> None:
     from avscli.training.clips.sources import AVSMIX
 
-    if changes.backbone or changes.epochs or device not in ("auto", "cpu"):
-        raise UsageError(
-            f"the recipe {config} takes --steps on the CPU, "
-            "not --backbone, --epochs or another --device"
-        )
+    if changes.backbone or changes.epochs:
+        raise UsageError(f"the recipe {config} takes --steps, not --backbone or --epochs")
     if len(roots) > 1 or any(root.kind != AVSMIX for root in roots):
         raise UsageError(
             f"the recipe {config} trains on one copy of avsmix or on scenes alone",

@@ -24,7 +24,8 @@ from avscli.checkpoints import load_network, read_info
 from avscli.networks.backbones.pvt_v2 import pvt_v2_b5
 from avscli.networks.backbones.resnet import resnet50
 from avscli.networks.backbones.vggish import VGGish
-from avscli.training.clips.recipe import ClipRecipe, find_recipe
+from avscli.training.clips.recipe import ClipRecipe
+from avscli.training.recipe_files import find_recipe
 from tests.avsbench_copies import write_avss, write_ms3, write_s4
 from tests.conftest import Avs
 from tests.miniatures import write_avsmix

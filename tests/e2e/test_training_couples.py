@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from avscli.audio.audioset import audioset_names
 from avscli.checkpoints import read_info
 from avscli.shipped import sha256_of
-from avscli.training import run as couples
-from avscli.training.calibration import REGION_THRESHOLDS, SOUND_SHIFTS, THRESHOLDS
+from avscli.training.couples import run as couples
+from avscli.training.couples.calibration import REGION_THRESHOLDS, SOUND_SHIFTS, THRESHOLDS
 from tests.builders import make_video
 from tests.conftest import Avs, Outcome
 from tests.miniatures import write_avsmix, write_further_sounds

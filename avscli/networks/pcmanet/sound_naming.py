@@ -107,9 +107,9 @@ class TagEvidence(nn.Module):
         p_recordings = σ(a · learned + d · (own − rival) + c)
         p_tags       = σ(b · own + e)
 
-    The numbers are few and are fitted on validation recordings (`avscli.training.tag_fitting`), so
-    a sound that was never taught is named by its tags, or by nothing. Classes that no AudioSet name
-    stands for are told by what was learned alone.
+    The numbers are few and are fitted on validation recordings, in training, so a sound that was
+    never taught is named by its tags, or by nothing. Classes that no AudioSet name stands for are
+    told by what was learned alone.
 
     Args:
         source_classes: names of the K classes.

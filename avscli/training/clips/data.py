@@ -53,6 +53,11 @@ class ClipBatch(NamedTuple):
     targets: Tensor
     labelled: Tensor
 
+    @property
+    def num_labelled(self) -> int:
+        """How many steps are labelled."""
+        return int(self.labelled.sum())
+
     def to(self, device: str) -> ClipBatch:
         """Return the same batch on another device."""
         return ClipBatch(self.inputs.to(device), self.targets.to(device), self.labelled.to(device))

@@ -5,16 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from avscli.config import Precision
 from avscli.datatypes import NetworkSpec
 from avscli.errors import UsageError
-from avscli.json_values import decoded
-from avscli.training.recipe import Recipe, read_recipe_file, recipe_of
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TrainingCrop = Literal["squash", "centre"]
 BatchNorm = Literal["train", "frozen"]
@@ -25,7 +20,8 @@ class ClipRecipe:
     """How to train one network on labelled clips.
 
     Binary networks learn by cross-entropy plus soft IoU, semantic ones by cross-entropy, both at
-    every stage with equal weight and on labelled steps only; Adam without schedule.
+    every stage with equal weight and on labelled steps only, unless they have losses of their own;
+    Adam without schedule.
 
     Attributes:
         name: of the checkpoint to write.
@@ -44,6 +40,8 @@ class ClipRecipe:
             named, and all when empty, weigh as much as they have clips.
         seed: of everything random.
         precision: ``fp32``, or autocast to ``bf16`` or ``fp16`` (CUDA only).
+        loss_weights: of losses by name; those that are not named weigh 1.
+        kind: of recipe.
     """
 
     name: str
@@ -61,6 +59,8 @@ class ClipRecipe:
     validate_every: int = 1
     shares: Mapping[str, float] = field(default_factory=dict)
     precision: Precision = "fp32"
+    loss_weights: Mapping[str, float] = field(default_factory=dict)
+    kind: Literal["clips"] = "clips"
 
     def __post_init__(self) -> None:
         counts = ("epochs", "batch_clips", "steps", "validate_from", "validate_every")
@@ -102,21 +102,5 @@ class ClipRecipe:
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         for extendable in ("epochs", "steps"):
             del values[extendable]
-        return values | {"spec": self.spec.to_json(), "shares": dict(self.shares)}
-
-
-def find_recipe(name_or_path: str) -> Recipe | ClipRecipe:
-    """Read a shipped recipe by name, or any by path; those with epochs are of clips.
-
-    Raises:
-        UsageError: unknown name, unreadable file, or wrong fields.
-    """
-    path, values = read_recipe_file(name_or_path)
-    return _clip_recipe_of(path, values) if "epochs" in values else recipe_of(path, values)
-
-
-def _clip_recipe_of(path: Path, values: dict[str, Any]) -> ClipRecipe:
-    try:
-        return decoded(ClipRecipe, values)
-    except ValueError as err:
-        raise UsageError(f"recipe {path} cannot be used: {err}") from err
+        tables = {"shares": dict(self.shares), "loss_weights": dict(self.loss_weights)}
+        return values | {"spec": self.spec.to_json()} | tables

@@ -9,13 +9,14 @@ import torch
 
 from avscli.datasets.registry import kinds_for
 from avscli.devices import choose_device
-from avscli.errors import DataError, OutputError
+from avscli.errors import DataError
 from avscli.training.clips.sources import open_sources
-from avscli.training.clips.start import StartWeights, start_network
-from avscli.training.clips.trainer import BEST_FILE, LAST_FILE, ClipTrainer
-from avscli.training.data_check import require_checked
+from avscli.training.clips.task import BEST_FILE, LAST_FILE, ClipTask
+from avscli.training.engine import Engine
 from avscli.training.process_group import ProcessGroup, joined_processes, own_device
-from avscli.training.state import STATE_FILE, make_folder
+from avscli.training.runs import progress_bar, require_checked, require_no_run
+from avscli.training.start import StartWeights
+from avscli.training.state import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,24 +66,23 @@ def train_clips(recipe: ClipRecipe, run: ClipRun, *, warn: Callable[[str], None]
         DeviceError: no such device, or it has not enough memory.
         KeyboardInterrupt: after Ctrl-C, with the state saved.
     """
-    if (run.folder / STATE_FILE).exists() and not run.resume:
-        raise OutputError(
-            f"{run.folder} holds a training run", hint="add --resume, or choose another folder"
-        )
+    if not run.resume:
+        require_no_run(run.folder)
     device = own_device(choose_device(run.device, warn))
     with joined_processes(device) as processes:
         sources = open_sources(run.data, recipe.spec)
         make_folder(run.folder)
-        trainer = ClipTrainer(
-            recipe, sources, folder=run.folder, device=device, processes=processes
-        )
-        if not (run.resume and trainer.resume()):
+        task = ClipTask(recipe, sources, folder=run.folder, device=device, processes=processes)
+        engine = Engine(task, run.folder, processes=processes)
+        if not (run.resume and engine.resume()):
             _check_once(run, device, processes)
-            start_network(trainer.network, run.start, freezes_audio=recipe.freezes_audio)
-        trainer.run(quiet=run.quiet)
+            task.side.start(run.start, freezes_audio=recipe.freezes_audio)
+        quiet = run.quiet or not processes.is_first
+        with progress_bar(task.num_steps, done=engine.step, quiet=quiet) as tell:
+            engine.run(tell)
         if not processes.is_first:
             return None
-        trainer.export(LAST_FILE, {})
+        task.export(LAST_FILE, {}, step=engine.step)
         return run.folder / BEST_FILE
 
 

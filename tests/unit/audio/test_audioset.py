@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from avscli.audio.audioset import audioset_names, makers_of_names, telling_names
-from avscli.training.clips.recipe import find_recipe
+from avscli.training.recipe_files import find_recipe
 
 PUBLISHED = Path(__file__).parents[4] / "shared" / "data" / "init" / "audioset_527.csv"
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from avscli.datatypes import SAMPLE_RATE_HZ, WINDOW_SAMPLES
-from avscli.training.augment import (
+from avscli.training.couples.augment import (
     REFERENCE_DBFS,
     disturb,
     in_a_room,

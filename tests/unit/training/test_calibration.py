@@ -15,7 +15,7 @@ from avscli.datatypes import OperatingPoint
 from avscli.devices import start
 from avscli.evaluation.network.judging import prepare_labelled
 from avscli.masks import MaskRule
-from avscli.training.calibration import (
+from avscli.training.couples.calibration import (
     EMPTY_WANTED,
     REGION_LOGITS,
     SOUND_SHIFTS,
@@ -27,6 +27,7 @@ from avscli.training.calibration import (
     gather,
     merit,
 )
+from avscli.training.networks.registry import training_of
 from tests.networks_for_tests import TINY_SPEC, make_network
 
 NAMING_SPEC = dataclasses.replace(
@@ -166,7 +167,7 @@ def test_what_is_usual_is_learned_over_all_windows_that_are_heard():
     network = make_network(spec)
     runtime = start(network, "cpu", precision="fp32", warn=pytest.fail)
     frames = list(scene_frames(3))
-    calibrate(runtime, frames)
+    calibrate(runtime, training_of(network), frames)
     with torch.inference_mode():
         patches = prepare_labelled(frames, spec).inputs.log_mel.flatten(0, 2)[:, None]
         hidden = network.agreement.sound.hidden(network.audio_encoder(patches))
@@ -183,7 +184,7 @@ def test_a_sound_side_that_is_too_careful_is_shifted_up():
     network = make_network(NAMING_SPEC)
     runtime = start(network, "cpu", precision="fp32", warn=pytest.fail)
     trained = network.agreement.sound.names.bias.detach().clone()
-    found = calibrate(runtime, scene_frames(2))
+    found = calibrate(runtime, training_of(network), scene_frames(2))
     assert found.sound_shift in SOUND_SHIFTS
     shifted = network.agreement.sound.names.bias.detach()
     torch.testing.assert_close(shifted, trained + found.sound_shift)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from avscli.training.file_cache import FileCache
+from avscli.training.couples.file_cache import FileCache
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import pytest
 
 from avscli.datasets.avsmix import AvsMix
 from avscli.errors import DataError
-from avscli.training.clips.recipe import find_recipe
-from avscli.training.further_sounds import further_sounds
-from avscli.training.samples import AvsMixSamples
+from avscli.training.couples.further_sounds import further_sounds
+from avscli.training.couples.samples import AvsMixSamples
+from avscli.training.recipe_files import find_recipe
 from tests.miniatures import write_avsmix, write_further_sounds
 
 

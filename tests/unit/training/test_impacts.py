@@ -5,7 +5,7 @@ import pytest
 
 from avscli.audio.loudness import level_dbfs
 from avscli.datatypes import WINDOW_SAMPLES
-from avscli.training.impacts import footsteps_and_hits
+from avscli.training.couples.impacts import footsteps_and_hits
 
 
 @pytest.mark.parametrize("seed", range(20))

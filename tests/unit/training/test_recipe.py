@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 
 from avscli.errors import UsageError
-from avscli.training.clips.recipe import find_recipe
+from avscli.training.recipe_files import find_recipe
+from tests.recipes import write_recipe
 
 
 def test_the_shipped_recipe_loads_and_takes_overrides():
@@ -51,15 +52,6 @@ def test_values_that_cannot_work_are_refused(changes):
         find_recipe("mini").with_overrides(**changes)
 
 
-def test_sound_steps_that_could_teach_nothing_are_refused():
-    recipe = find_recipe("mini")
-    deaf = {**recipe.spec.architecture, "audio_encoder": "mobile_audio", "source_classes": ""}
-    spec = dataclasses.replace(recipe.spec, architecture=deaf, log_mel="vggish")
-    with pytest.raises(UsageError, match="sound_steps"):
-        recipe.with_overrides(spec=spec)
-    assert recipe.with_overrides(spec=spec, sound_steps=0).sound_steps == 0
-
-
 def test_the_last_steps_train_at_the_late_size():
     recipe = find_recipe("mini").with_overrides(steps=10, late_share=0.2)
     sizes = [recipe.size_hw_at(step) for step in range(10)]
@@ -73,3 +65,32 @@ def test_the_source_classes_are_those_of_the_network():
     bare = {k: v for k, v in recipe.spec.architecture.items() if k != "source_classes"}
     spec = dataclasses.replace(recipe.spec, architecture=bare)
     assert recipe.with_overrides(spec=spec).source_classes == ()
+
+
+@pytest.mark.parametrize(("name", "kind"), [("mini", "couples"), ("s4", "clips")])
+def test_a_recipe_that_does_not_say_its_kind_is_understood_and_told(tmp_path, name, kind):
+    shipped = find_recipe(name)
+    assert shipped.kind == kind
+    lines = write_recipe(tmp_path / "old.toml", shipped).read_text().splitlines()
+    old = tmp_path / "old.toml"
+    old.write_text("\n".join(line for line in lines if not line.startswith("kind = ")))
+    told = []
+    assert find_recipe(str(old), warn=told.append) == shipped
+    assert told == [f'{old} is taken for a recipe of {kind}; say so: kind = "{kind}"']
+
+
+def test_a_kind_that_is_not_there_is_refused_with_those_that_are(tmp_path):
+    path = write_recipe(tmp_path / "odd.toml", find_recipe("mini"))
+    path.write_text(path.read_text().replace('kind = "couples"', 'kind = "triples"'))
+    with pytest.raises(UsageError, match="no kind 'triples'") as caught:
+        find_recipe(str(path))
+    assert caught.value.hint == "known: couples, clips"
+
+
+def test_couples_teach_no_classes():
+    recipe = find_recipe("mini")
+    classes = dataclasses.replace(
+        recipe.spec, task="semantic", num_classes=2, class_names=("none", "some")
+    )
+    with pytest.raises(UsageError, match="task must be 'binary'"):
+        recipe.with_overrides(spec=classes)

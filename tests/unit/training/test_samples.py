@@ -8,8 +8,8 @@ import pytest
 from avscli.datasets.avsmix import AvsMix
 from avscli.datasets.scenes import KINDS
 from avscli.media.stills import read_indices
-from avscli.training import samples
-from avscli.training.samples import SCENE_NAMES, STEPS, AvsMixSamples, SceneSamples
+from avscli.training.couples import samples
+from avscli.training.couples.samples import SCENE_NAMES, STEPS, AvsMixSamples, SceneSamples
 
 SOURCES = ("person", "dog", "cat", "car", *SCENE_NAMES)
 SIZE = (96, 96)

@@ -4,8 +4,9 @@ import pytest
 
 from avscli.datasets.avsbench import AVSS_CLASSES
 from avscli.errors import UsageError
-from avscli.training.clips.recipe import ClipRecipe, find_recipe
-from avscli.training.recipe import Recipe
+from avscli.training.clips.recipe import ClipRecipe
+from avscli.training.couples.recipe import CoupleRecipe
+from avscli.training.recipe_files import find_recipe
 from tests.recipes import tiny_recipe, write_recipe
 
 
@@ -33,7 +34,7 @@ def test_avss_names_its_classes_in_the_order_of_the_palette() -> None:
 
 
 def test_mini_is_still_a_recipe_of_couples() -> None:
-    assert isinstance(find_recipe("mini"), Recipe)
+    assert isinstance(find_recipe("mini"), CoupleRecipe)
 
 
 def test_a_recipe_comes_back_from_its_file(tmp_path: Path) -> None:

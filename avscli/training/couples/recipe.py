@@ -1,22 +1,32 @@
-"""A training recipe: one TOML file, validated once."""
+"""A recipe for training on couples: phases of steps, rates that rise and fall, averages."""
 
 from __future__ import annotations
 
 import dataclasses
-import tomllib
-from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
-from typing import Any
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
 
 from avscli.datatypes import NetworkSpec
 from avscli.errors import UsageError
-from avscli.json_values import decoded
+
+
+class PhaseStep(NamedTuple):
+    """A step within its phase.
+
+    Attributes:
+        number: counts from 0.
+        num_steps: how long the phase is.
+    """
+
+    number: int
+    num_steps: int
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """How to train one network.
+class CoupleRecipe:
+    """How to train one network on couples: one picture, two sounds, one step of time.
 
     Attributes:
         name: of the checkpoint to write.
@@ -46,6 +56,8 @@ class Recipe:
             doubt it.
         seed: of everything random.
         precision: ``fp32`` or ``bf16`` autocast.
+        loss_weights: of the losses that a network has of its own, by name; others weigh 1.
+        kind: of recipe.
     """
 
     name: str
@@ -74,7 +86,9 @@ class Recipe:
     scenes_share: float
     teacher_forcing_share: float
     seed: int
-    precision: str
+    precision: Literal["fp32", "bf16"]
+    loss_weights: Mapping[str, float] = field(default_factory=dict)
+    kind: Literal["couples"] = "couples"
 
     def __post_init__(self) -> None:
         for name in ("batch_samples", "sound_batch_samples"):
@@ -92,11 +106,45 @@ class Recipe:
         ):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise UsageError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
-        tags = self.spec.architecture.get("audio_encoder") == "mobile_tagger"
-        if self.sound_steps and not tags and not self.source_classes:
-            raise UsageError("sound_steps have nothing to learn without source_classes or a tagger")
+        if self.spec.task != "binary":
+            raise UsageError("couples have masks, no classes: spec.task must be 'binary'")
         if self.precision not in ("fp32", "bf16"):
             raise UsageError(f"precision must be fp32 or bf16, got {self.precision!r}")
+
+    @property
+    def num_steps(self) -> int:
+        """Of the whole run."""
+        return self.sound_steps + self.steps
+
+    def hears_only(self, step: int) -> bool:
+        """Say whether the sound side trains alone in a step of the run."""
+        return step < self.sound_steps
+
+    def place_of(self, step: int) -> PhaseStep:
+        """Return where a step of the run stands in its phase."""
+        if self.hears_only(step):
+            return PhaseStep(step, self.sound_steps)
+        return PhaseStep(step - self.sound_steps, self.steps)
+
+    def rate_at(self, step: int) -> float:
+        """Return the share of the peak rates: per phase a linear rise, then a cosine."""
+        number, count = self.place_of(step)
+        warmup = max(1, round(self.warmup_share * count))
+        if number < warmup:
+            return (number + 1) / warmup
+        return 0.5 + 0.5 * math.cos(math.pi * (number - warmup) / max(1, count - warmup))
+
+    def is_frozen_at(self, step: int) -> bool:
+        """Say whether the `frozen_blocks` are, in a step of the run."""
+        return step - self.sound_steps < self.frozen_share * self.steps
+
+    def weight_of(self, loss: str) -> float:
+        """Return what a loss counts."""
+        if loss == "tags":
+            return self.tag_weight
+        if loss in ("heard", "shown"):
+            return self.source_weight
+        return self.loss_weights.get(loss, 1.0)
 
     def size_hw_at(self, step: int) -> tuple[int, int]:
         """Return the training size of a step, counted without the sound's own."""
@@ -111,39 +159,8 @@ class Recipe:
     def fingerprint(self) -> dict[str, Any]:
         """Return what must not change when a run is resumed, as plain JSON values."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return values | {"spec": self.spec.to_json()}
+        return values | {"spec": self.spec.to_json(), "loss_weights": dict(self.loss_weights)}
 
-    def with_overrides(self, **changes: Any) -> Recipe:
+    def with_overrides(self, **changes: Any) -> CoupleRecipe:
         """Return a copy with the fields that are not None replaced."""
         return dataclasses.replace(self, **{k: v for k, v in changes.items() if v is not None})
-
-
-def recipe_of(path: Path, values: dict[str, Any]) -> Recipe:
-    """Make a recipe of what its file holds.
-
-    Raises:
-        UsageError: wrong fields.
-    """
-    try:
-        return decoded(Recipe, values)
-    except ValueError as err:
-        raise UsageError(f"recipe {path} cannot be used: {err}") from err
-
-
-def read_recipe_file(name_or_path: str) -> tuple[Path, dict[str, Any]]:
-    """Find a shipped recipe by name, or any by path, and return its path and what it holds.
-
-    Raises:
-        UsageError: unknown name, or an unreadable file.
-    """
-    path = Path(name_or_path)
-    if path.suffix != ".toml":
-        shipped = resources.files("avscli.training") / "recipes"
-        path = Path(str(shipped / f"{name_or_path}.toml"))
-        if not path.is_file():
-            known = sorted(p.stem for p in path.parent.glob("*.toml"))
-            raise UsageError(f"no recipe {name_or_path!r}", hint=f"shipped: {', '.join(known)}")
-    try:
-        return path, tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
-        raise UsageError(f"recipe {path} cannot be used: {err}") from err

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from avscli.audio.front_end import FRONT_ENDS
 from avscli.datasets.avsmix import loudest_window
 from avscli.media.stills import read_waveform
-from avscli.training.augment import REFERENCE_DBFS
+from avscli.training.couples.augment import REFERENCE_DBFS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from avscli.networks.pcmanet.network import PCMANet
-    from avscli.training.further_sounds import FurtherSound
+    from avscli.training.couples.further_sounds import FurtherSound
 
 _NUM_COUPLES = 300
 _WINDOWS_PER_PASS = 64
@@ -52,13 +52,13 @@ def fit_tags(network: PCMANet, sounds: Sequence[FurtherSound], *, seed: int) -> 
     known = [sound for sound in sounds if sound.makers is not None]
     windows, truth = _windows(known, network.spec.source_classes, np.random.default_rng(seed))
     of_windows = FRONT_ENDS[network.spec.log_mel].of_windows
-    embedding = torch.cat(
-        [encoder(of_windows(part)) for part in torch.split(windows, _WINDOWS_PER_PASS)]
-    )
+    device = evidence.tags.device
+    parts = torch.split(windows, _WINDOWS_PER_PASS)
+    embedding = torch.cat([encoder(of_windows(part).to(device)) for part in parts])
     own, rival = evidence.own_and_rival(encoder.tags(embedding))  # type: ignore[operator]
     is_named = evidence.makers.any(dim=0)
-    said = naming.of_recordings(embedding), own, rival, truth
-    a, d, c, b, e = _fitted(*(part[:, is_named] for part in said))
+    said = naming.of_recordings(embedding), own, rival, truth.to(device)
+    a, d, c, b, e = _fitted(*(part[:, is_named].cpu() for part in said))
     evidence.recordings.copy_(torch.tensor((a, d, c)))
     evidence.tags.copy_(torch.tensor((b, e)))
     network.train()

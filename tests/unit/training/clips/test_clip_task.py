@@ -15,7 +15,8 @@ from avscli.datasets.scenes import TRAIN_SEEDS, VALIDATION_SEEDS
 from avscli.errors import UsageError
 from avscli.training.clips.recipe import ClipRecipe
 from avscli.training.clips.sources import ClipSources
-from avscli.training.clips.trainer import ClipTrainer
+from avscli.training.clips.task import ClipTask
+from avscli.training.engine import Engine, Progress
 from avscli.training.process_group import ProcessGroup
 from tests.recipes import tiny_recipe
 
@@ -41,20 +42,25 @@ class Interrupting:
         return TRAINING.read(index)
 
 
-def trainer(
+def engine(
     folder: Path,
     recipe: ClipRecipe | None = None,
     training: SceneClips | Interrupting = TRAINING,
     processes: ProcessGroup | None = None,
-) -> ClipTrainer:
+) -> Engine:
     folder.mkdir(exist_ok=True)
-    return ClipTrainer(
+    task = ClipTask(
         recipe or tiny_recipe(),
         ClipSources((training,), (VALIDATION,)),
         folder=folder,
         device="cpu",
         processes=processes or ProcessGroup(),
     )
+    return Engine(task, folder)
+
+
+def ignore(_progress: Progress) -> None:
+    """Tell nobody."""
 
 
 def metrics(folder: Path) -> Sequence[dict[str, float]]:
@@ -65,7 +71,7 @@ def metrics(folder: Path) -> Sequence[dict[str, float]]:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a run of two epochs of two steps."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    trainer(folder).run(quiet=True)
+    engine(folder).run(ignore)
     return folder
 
 
@@ -94,7 +100,7 @@ def test_the_best_epoch_is_kept_as_a_checkpoint(undisturbed: Path) -> None:
 
 
 def test_the_same_run_gives_the_same_numbers(undisturbed: Path, tmp_path: Path) -> None:
-    trainer(tmp_path).run(quiet=True)
+    engine(tmp_path).run(ignore)
     require_equal_runs(tmp_path, undisturbed)
 
 
@@ -102,76 +108,76 @@ def test_a_run_that_was_interrupted_goes_on_as_if_it_had_not_been(
     undisturbed: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        trainer(tmp_path, training=Interrupting([], 5)).run(quiet=True)
+        engine(tmp_path, training=Interrupting([], 5)).run(ignore)
     assert sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".safetensors") == [
         "last.pt",
         "metrics.jsonl",
     ]
-    resumed = trainer(tmp_path)
+    resumed = engine(tmp_path)
     assert resumed.resume()
     assert 1 <= resumed.step < 4
-    resumed.run(quiet=True)
+    resumed.run(ignore)
     require_equal_runs(tmp_path, undisturbed)
 
 
 def test_a_run_that_was_killed_goes_on_from_its_last_save(
     undisturbed: Path, tmp_path: Path
 ) -> None:
-    killed = trainer(tmp_path, tiny_recipe(epochs=1))
-    killed.run(quiet=True)
+    killed = engine(tmp_path, tiny_recipe(epochs=1))
+    killed.run(ignore)
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 3, "loss": 0.0}\n')  # a step after the save, lost with the process
-    resumed = trainer(tmp_path)
+    resumed = engine(tmp_path)
     assert resumed.resume()
     assert resumed.step == 2
-    resumed.run(quiet=True)
+    resumed.run(ignore)
     require_equal_runs(tmp_path, undisturbed)
 
 
 def test_a_run_without_state_says_so(tmp_path: Path) -> None:
-    assert not trainer(tmp_path).resume()
+    assert not engine(tmp_path).resume()
 
 
 def test_another_seed_gives_another_run(undisturbed: Path, tmp_path: Path) -> None:
-    trainer(tmp_path, tiny_recipe(seed=2, steps=1)).run(quiet=True)
+    engine(tmp_path, tiny_recipe(seed=2, steps=1)).run(ignore)
     assert metrics(tmp_path)[0]["loss"] != metrics(undisturbed)[0]["loss"]
     with pytest.raises(UsageError, match="another seed"):
-        trainer(tmp_path).resume()
+        engine(tmp_path).resume()
 
 
 def test_other_data_is_refused_on_resuming(undisturbed: Path) -> None:
     more = dataclasses.replace(TRAINING, seeds=TRAIN_SEEDS[:6])
     with pytest.raises(UsageError, match="another data"):
-        trainer(undisturbed, training=more).resume()
+        engine(undisturbed, training=more).resume()
 
 
 def test_steps_end_a_run_before_its_epochs_and_it_is_scored_then(tmp_path: Path) -> None:
-    trainer(tmp_path, tiny_recipe(steps=1)).run(quiet=True)
+    engine(tmp_path, tiny_recipe(steps=1)).run(ignore)
     assert [sorted(line) for line in metrics(tmp_path)] == [
         ["loss", "stage1", "stage2", "stage3", "stage4", "step", "val_mean_iou"]
     ]
 
 
 def test_frozen_parts_stay_as_they_are(tmp_path: Path) -> None:
-    run = trainer(tmp_path, tiny_recipe(steps=1, freezes_audio=True, batch_norm="frozen"))
-    before = {k: v.clone() for k, v in run.network.state_dict().items()}
-    run.run(quiet=True)
-    changed = {k for k, v in run.network.state_dict().items() if not torch.equal(v, before[k])}
+    run = engine(tmp_path, tiny_recipe(steps=1, freezes_audio=True, batch_norm="frozen"))
+    before = {k: v.clone() for k, v in run.task.network.state_dict().items()}
+    run.run(ignore)
+    changed = {k for k, v in run.task.network.state_dict().items() if not torch.equal(v, before[k])}
     assert changed
     assert not any(k.startswith("audio_encoder.") for k in changed)
     assert not any("running" in k for k in changed)
 
 
 def test_validation_leaves_the_training_mode_as_it_was(tmp_path: Path) -> None:
-    run = trainer(tmp_path, tiny_recipe(steps=1, freezes_audio=True))
-    run.run(quiet=True)
-    assert run.network.training
-    assert run.network.audio_encoder is not None
-    assert not run.network.audio_encoder.training
+    run = engine(tmp_path, tiny_recipe(steps=1, freezes_audio=True))
+    run.run(ignore)
+    assert run.task.network.training
+    assert run.task.network.audio_encoder is not None
+    assert not run.task.network.audio_encoder.training
 
 
 def test_bf16_comes_close_to_fp32(undisturbed: Path, tmp_path: Path) -> None:
-    trainer(tmp_path, tiny_recipe(steps=1, precision="bf16")).run(quiet=True)
+    engine(tmp_path, tiny_recipe(steps=1, precision="bf16")).run(ignore)
     exact, rounded = metrics(undisturbed)[0]["loss"], metrics(tmp_path)[0]["loss"]
     assert rounded != exact
     assert rounded == pytest.approx(exact, rel=0.03)
@@ -192,4 +198,4 @@ def test_runs_that_cannot_be_are_refused(
     tmp_path: Path, recipe: ClipRecipe, processes: ProcessGroup, told: str
 ) -> None:
     with pytest.raises(UsageError, match=told):
-        trainer(tmp_path, recipe, processes=processes)
+        engine(tmp_path, recipe, processes=processes)

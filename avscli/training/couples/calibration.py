@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
 
 from avscli.datatypes import BALANCED, VOID, OperatingPoint
 from avscli.evaluation.network.judging import prepare_labelled
@@ -24,11 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
-    from torch import nn
+    from torch import Tensor
 
     from avscli.datasets.labelled import LabelledClip
     from avscli.devices import TorchRuntime
-    from avscli.networks.pcmanet.modules import SourceAgreement
+    from avscli.training.networks.plain import NetworkTraining
 
 THRESHOLDS = tuple(k / 100 for k in range(20, 81, 5))
 REGION_THRESHOLDS = (0.6, 0.65, 0.7, 0.75, *(k / 40 for k in range(31, 40)), 0.98, 0.99)
@@ -88,16 +87,20 @@ class Calibration:
     error_after: float
 
 
-def calibrate(runtime: TorchRuntime, frames: Iterable[LabelledClip]) -> Calibration:
+def calibrate(
+    runtime: TorchRuntime, side: NetworkTraining, frames: Iterable[LabelledClip]
+) -> Calibration:
     """Choose the shift of the sound side, fit the temperature, choose the thresholds.
 
     Args:
-        runtime: a loaded network; its sound side learns what is usual and is shifted, in place.
+        runtime: a loaded network.
+        side: how that network trains; its sound side learns what is usual and is shifted, in place.
         frames: clips of one step of the validation split; all are kept in memory.
     """
     frames = list(frames)
-    _learn_what_is_usual(runtime, frames)
-    shift, evidence = _shift_the_sound(runtime, frames)
+    if side.names_sources and runtime.spec.sound_offsets_seconds:
+        side.learn_usual(_patches(runtime, frame) for frame in frames)
+    shift, evidence = _shift_the_sound(runtime, side, frames)
     logits = np.concatenate([e.logits[e.scored] for e in evidence])
     truth = np.concatenate([e.truth[e.scored] for e in evidence])
     temperature = fit_temperature(logits, truth)
@@ -106,42 +109,32 @@ def calibrate(runtime: TorchRuntime, frames: Iterable[LabelledClip]) -> Calibrat
     return Calibration(temperature, points, shift, before, after)
 
 
-@torch.inference_mode()
-def _learn_what_is_usual(runtime: TorchRuntime, frames: Sequence[LabelledClip]) -> None:
-    """Tell the sound side what its hidden features mostly are, over all windows of the frames."""
-    network = runtime.network
-    agreement: SourceAgreement | None = getattr(network, "agreement", None)
-    if agreement is None or not network.spec.sound_offsets_seconds:
-        return
-    encoder: nn.Module = network.audio_encoder  # type: ignore[attr-defined]
-    means = []
-    for frame in frames:
-        patches = prepare_labelled([frame], network.spec).inputs.log_mel.flatten(0, 2)[:, None]
-        means.append(agreement.sound.hidden(encoder(patches.to(runtime.device))).mean(dim=0))
-    agreement.sound.usual.copy_(torch.stack(means).mean(dim=0))
+def _patches(runtime: TorchRuntime, frame: LabelledClip) -> Tensor:
+    """Return [N, 1, ·, ·] log-mel patches of all moments that are heard with a frame."""
+    inputs = prepare_labelled([frame], runtime.spec).inputs
+    return inputs.log_mel.flatten(0, 2)[:, None].to(runtime.device)
 
 
 def _shift_the_sound(
-    runtime: TorchRuntime, frames: Sequence[LabelledClip]
+    runtime: TorchRuntime, side: NetworkTraining, frames: Sequence[LabelledClip]
 ) -> tuple[float, list[Evidence]]:
     """Find the best shift, and what the network then says.
 
     Training recordings are known by heart and new ones are not: on those the sound side is less
     sure, and the stages, which have learned from sure ones, believe it too rarely.
     """
-    agreement: SourceAgreement | None = getattr(runtime.network, "agreement", None)
-    if agreement is None:
+    if not side.names_sources:
         return 0.0, [gather(runtime, frame) for frame in frames]
-    naming, some = agreement.sound, frames[::_SHIFT_STEP]
+    some = frames[::_SHIFT_STEP]
     found: list[tuple[Merit, float]] = []
     for shift in SOUND_SHIFTS:
-        naming.add_shift(shift)
+        side.shift_sound(shift)
         evidence = [gather(runtime, frame) for frame in some]
-        naming.add_shift(-shift)
+        side.shift_sound(-shift)
         merits = (merit(evidence, MaskRule(0.0, region)) for region in REGION_LOGITS)
         found.append((max(each.wanting(EMPTY_WANTED[BALANCED]) for each in merits), shift))
     _, shift = max(found, key=lambda one: one[0])
-    naming.add_shift(shift)
+    side.shift_sound(shift)
     return shift, [gather(runtime, frame) for frame in frames]
 
 

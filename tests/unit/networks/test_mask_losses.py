@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from avscli.training.clips.losses import stage_totals
+from avscli.datatypes import NetworkOutput
+from avscli.networks.losses import Supervision, binary_loss, mask_loss, stage_losses
 
 
 def random_targets(num_classes: int, B: int = 2, T: int = 3, size: int = 8) -> Tensor:
@@ -19,7 +20,7 @@ def random_logits(C: int, size: int = 8) -> Tensor:
 
 
 def totals(logits: Tensor, targets: Tensor, labelled: Tensor) -> Tensor:
-    return stage_totals([logits], targets, labelled, smoothing_pixels=1.0)
+    return mask_loss(logits, Supervision(targets, labelled, 1.0))
 
 
 def test_undecided_masks_cost_what_the_formula_says() -> None:
@@ -96,8 +97,58 @@ def test_a_batch_without_labels_costs_nothing_and_still_has_a_gradient() -> None
 def test_every_stage_has_its_own_loss() -> None:
     fine, coarse, targets = random_logits(1), random_logits(1, size=4), random_targets(1)
     labelled = torch.ones(2, 3, dtype=torch.bool)
-    both = stage_totals([fine, coarse], targets, labelled, smoothing_pixels=1.0)
-    assert both.tolist() == [
-        float(totals(fine, targets, labelled)),
-        float(totals(coarse, targets, labelled)),
+    output = NetworkOutput((fine, coarse), torch.zeros(2, 3, 0))
+    assert stage_losses(output, Supervision(targets, labelled, 1.0)) == {
+        "stage1": totals(fine, targets, labelled),
+        "stage2": totals(coarse, targets, labelled),
+    }
+
+
+def uniform(probability: float, size: int = 8) -> Tensor:
+    return torch.full((1, 1, size, size), math.log(probability / (1 - probability)))
+
+
+def target(value: int, size: int = 8) -> Tensor:
+    return torch.full((1, size, size), value, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("probability", [0.1, 0.5, 0.9])
+def test_a_full_target_costs_log_loss_plus_the_missing_share(probability):
+    pixels, smoothing = 64, 50.0
+    expected = -math.log(probability) + 1 - (64 * probability + smoothing) / (pixels + smoothing)
+    loss = binary_loss(uniform(probability), target(1), smoothing_pixels=smoothing)
+    assert float(loss) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("probability", [0.1, 0.5])
+def test_marking_k_pixels_of_an_empty_target_costs_k_over_k_plus_smoothing(probability):
+    k, smoothing = 64 * probability, 50.0
+    expected = -math.log(1 - probability) + k / (k + smoothing)
+    loss = binary_loss(uniform(probability), target(0), smoothing_pixels=smoothing)
+    assert float(loss) == pytest.approx(expected, abs=1e-5)
+
+
+def test_void_pixels_count_nowhere():
+    truth = target(1)
+    truth[:, :4] = 255
+    wrong_in_void = uniform(0.9)
+    wrong_in_void[:, :, :4] = -20.0
+    half = target(1)[:, :4]
+    expected = binary_loss(uniform(0.9)[:, :, 4:], half, smoothing_pixels=50.0)
+    torch.testing.assert_close(binary_loss(wrong_in_void, truth, smoothing_pixels=50.0), expected)
+
+
+def test_coarse_logits_are_judged_at_the_targets_size():
+    coarse = binary_loss(uniform(0.7, size=2), target(1), smoothing_pixels=50.0)
+    torch.testing.assert_close(coarse, binary_loss(uniform(0.7), target(1), smoothing_pixels=50.0))
+
+
+def test_the_loss_of_a_batch_is_the_mean_of_its_samples():
+    logits = torch.cat([uniform(0.2), uniform(0.6)])
+    truth = torch.cat([target(1), target(0)])
+    parts = [
+        binary_loss(logits[i : i + 1], truth[i : i + 1], smoothing_pixels=50.0) for i in (0, 1)
     ]
+    torch.testing.assert_close(
+        binary_loss(logits, truth, smoothing_pixels=50.0), torch.stack(parts).mean()
+    )

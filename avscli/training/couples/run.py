@@ -18,20 +18,20 @@ from avscli.datasets.kinds.scenes import SceneFrames
 from avscli.datasets.registry import kind_of
 from avscli.datasets.scenes import TEST_SEEDS
 from avscli.datatypes import BALANCED
-from avscli.devices import start
-from avscli.errors import OutputError
+from avscli.devices import choose_device, start
 from avscli.evaluation.network.data import evaluation_set
 from avscli.evaluation.network.judging import prepare_labelled
 from avscli.evaluation.protocols import summary
 from avscli.evaluation.run import evaluate_network
-from avscli.training.calibration import calibrate
-from avscli.training.clips.start import StartWeights
-from avscli.training.data_check import require_checked
-from avscli.training.further_sounds import FurtherSound, further_sounds
-from avscli.training.loop import Trainer
-from avscli.training.samples import AvsMixSamples, SampleSource, SceneSamples
-from avscli.training.state import STATE_FILE, make_folder
-from avscli.training.tag_fitting import fit_tags
+from avscli.training.couples.calibration import calibrate
+from avscli.training.couples.further_sounds import FurtherSound, further_sounds
+from avscli.training.couples.samples import AvsMixSamples, SampleSource, SceneSamples
+from avscli.training.couples.task import CoupleTask
+from avscli.training.engine import Engine
+from avscli.training.networks.registry import training_of
+from avscli.training.runs import progress_bar, require_checked, require_no_run
+from avscli.training.start import StartWeights
+from avscli.training.state import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from avscli.datatypes import NetworkInput, NetworkSpec
     from avscli.devices import TorchRuntime
     from avscli.evaluation.network.samples import EvaluationSet
-    from avscli.networks.pcmanet.network import PCMANet
-    from avscli.training.calibration import Calibration
-    from avscli.training.recipe import Recipe
+    from avscli.training.couples.calibration import Calibration
+    from avscli.training.couples.recipe import CoupleRecipe
+    from avscli.training.networks.plain import NetworkTraining
 
 NUM_SCENE_FRAMES = 200  # for validation
 FOREIGN_PAIRS = Path("pairs_foreign_val.csv")  # pictures of avsmix with further sounds
@@ -57,6 +57,7 @@ class CoupleRun:
         avsmix: root of a copy of avsmix; None trains on generated scenes alone.
         sounds: root of further recordings, to go with avsmix.
         start: weights to start from.
+        device: as on the command line.
         resume: go on with the run in the folder.
         quiet: no progress.
     """
@@ -65,11 +66,12 @@ class CoupleRun:
     avsmix: Path | None = None
     sounds: Path | None = None
     start: StartWeights = field(default_factory=StartWeights)
+    device: str = "cpu"
     resume: bool = False
     quiet: bool = False
 
 
-def train_couples(recipe: Recipe, run: CoupleRun, *, warn: Callable[[str], None]) -> Path:
+def train_couples(recipe: CoupleRecipe, run: CoupleRun, *, warn: Callable[[str], None]) -> Path:
     """Train, export the averaged weights, write their golden, and score them on validation.
 
     Returns:
@@ -82,49 +84,50 @@ def train_couples(recipe: Recipe, run: CoupleRun, *, warn: Callable[[str], None]
         WeightsError: start weights or saved state cannot be used.
         KeyboardInterrupt: after Ctrl-C, with the state saved.
     """
-    if (run.folder / STATE_FILE).exists() and not run.resume:
-        raise OutputError(
-            f"{run.folder} holds a training run", hint="add --resume, or choose another folder"
-        )
+    if not run.resume:
+        require_no_run(run.folder)
     data = None if run.avsmix is None else AvsMix.open(run.avsmix)
     further = [] if run.sounds is None else further_sounds(run.sounds, "train")
     sources, shares = sample_sources(recipe, data, further)
     make_folder(run.folder)
 
-    def settle(network: PCMANet) -> None:
+    def settle(side: NetworkTraining) -> None:
         if data is not None:
-            fit_tags(network, _unheard_sounds(data, run.sounds), seed=recipe.seed)
+            side.settle_sound(_unheard_sounds(data, run.sounds), seed=recipe.seed)
 
-    trainer = Trainer(recipe, sources, shares, folder=run.folder, on_sound_end=settle)
-    if not (run.resume and trainer.resume()):
+    device = choose_device(run.device, warn)
+    task = CoupleTask(recipe, sources, shares, device=device, on_sound_end=settle)
+    engine = Engine(task, run.folder)
+    if not (run.resume and engine.resume()):
         if run.avsmix is not None:
             require_checked("avsmix", run.avsmix, quiet=run.quiet)
-        trainer.start(run.start)
-    trainer.run(quiet=run.quiet)
-    return export(trainer, data, warn, sounds=run.sounds)
+        task.side.start(run.start, freezes_audio=False)
+    with progress_bar(task.num_steps, done=engine.step, quiet=run.quiet) as tell:
+        engine.run(tell)
+    return export(engine, recipe, data, warn, sounds=run.sounds)
 
 
 def export(
-    trainer: Trainer,
+    engine: Engine,
+    recipe: CoupleRecipe,
     data: AvsMix | None,
     warn: Callable[[str], None],
     *,
     sounds: Path | None = None,
 ) -> Path:
-    """Write the averaged weights, calibrated, as a checkpoint with scores and golden.
+    """Write what was learned, calibrated, as a checkpoint with scores and golden.
 
     Raises:
         OutputError: it cannot be written.
     """
-    recipe = trainer.recipe
-    weights = dict(trainer.average)
+    weights = {name: value.cpu() for name, value in engine.weights().items()}
     info: dict[str, object] = {
         "name": recipe.name,
         "spec": recipe.spec,
         "trained_on": _trained_on(data, sounds),
         "scores": {},
         "licence": "research use; see the model card",
-        "source": f"avs train, recipe {recipe.name}, seed {recipe.seed}, {trainer.step} steps",
+        "source": f"avs train, recipe {recipe.name}, seed {recipe.seed}, {engine.step} steps",
     }
     sets = _validation_sets(data, sounds)
     with TemporaryDirectory() as scratch:  # nothing unfinished has the checkpoint's name
@@ -136,17 +139,19 @@ def export(
             return start(load_network(str(draft)), "cpu", precision="fp32", warn=warn)
 
         calibrated = runtime()
+        side = training_of(calibrated.network)
         judged = [of_set for name, of_set in sets.items() if name != "scenes"] or [sets["scenes"]]
-        found = calibrate(calibrated, chain.from_iterable(each.samples() for each in judged))
-        shifted = calibrated.network.state_dict()
-        weights |= {k: v for k, v in shifted.items() if k.startswith("agreement.sound.")}
+        frames = chain.from_iterable(each.samples() for each in judged)
+        found = calibrate(calibrated, side, frames)
+        fitted = calibrated.network.state_dict()
+        weights |= {name: value for name, value in fitted.items() if side.is_fitted(name)}
         info["spec"] = _calibrated_spec(recipe.spec, found)
         info["scores"] = _validation_scores(runtime(), sets) | {
             "sound_shift": found.sound_shift,
             "calibration_error_before": found.error_before,
             "calibration_error_after": found.error_after,
         }
-    path = trainer.folder / f"{recipe.name}.safetensors"
+    path = engine.folder / f"{recipe.name}.safetensors"
     save_checkpoint(
         path, weights, info, dtype=torch.float16, golden_inputs=_golden_inputs(recipe.spec)
     )
@@ -208,7 +213,7 @@ def _unheard_sounds(data: AvsMix, sounds: Path | None) -> list[FurtherSound]:
 
 
 def sample_sources(
-    recipe: Recipe, data: AvsMix | None, further: Sequence[FurtherSound] = ()
+    recipe: CoupleRecipe, data: AvsMix | None, further: Sequence[FurtherSound] = ()
 ) -> tuple[list[SampleSource], list[float]]:
     """Return what a recipe draws couples from, and with which shares; without data scenes alone."""
     scenes = SceneSamples(recipe.source_classes)

@@ -5,7 +5,8 @@ import torch
 
 from avscli.errors import CheckpointMismatchError, UsageError, WeightsError
 from avscli.networks.backbones.resnet import ResNet
-from avscli.training.clips.start import StartWeights, start_encoder, start_network
+from avscli.training.networks.registry import training_of
+from avscli.training.start import StartWeights, start_encoder
 from tests.networks_for_tests import make_network, save_tiny
 
 
@@ -42,7 +43,7 @@ def test_a_checkpoint_of_ours_fills_the_whole_network(tmp_path: Path) -> None:
     target = make_network()
     for parameter in target.parameters():
         parameter.data += 1.0
-    start_network(target, StartWeights(checkpoint=str(path)), freezes_audio=True)
+    training_of(target).start(StartWeights(checkpoint=str(path)), freezes_audio=True)
     torch.testing.assert_close(target.state_dict(), source.state_dict(), rtol=0, atol=0)
 
 
@@ -55,4 +56,4 @@ def test_a_checkpoint_of_ours_fills_the_whole_network(tmp_path: Path) -> None:
 )
 def test_starts_that_do_not_go_together_are_refused(start: StartWeights, told: str) -> None:
     with pytest.raises(UsageError, match=told):
-        start_network(make_network(), start, freezes_audio=True)
+        training_of(make_network()).start(start, freezes_audio=True)

@@ -21,7 +21,7 @@ from avscli.datasets.avsmix import AvsMix, Picture, by_class
 from avscli.datasets.scenes import KINDS, TRAIN_SEEDS, SceneFrame, sample_scene_couple
 from avscli.datatypes import VOID, WINDOW_SAMPLES
 from avscli.media.stills import read_indices, read_picture, read_waveform
-from avscli.training.augment import (
+from avscli.training.couples.augment import (
     change_speed,
     disturb,
     jitter_colours,
@@ -29,8 +29,8 @@ from avscli.training.augment import (
     random_crop,
     random_window,
 )
-from avscli.training.file_cache import FileCache
-from avscli.training.impacts import footsteps_and_hits
+from avscli.training.couples.file_cache import FileCache
+from avscli.training.couples.impacts import footsteps_and_hits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
 
-    from avscli.training.further_sounds import FurtherSound
+    from avscli.training.couples.further_sounds import FurtherSound
 
 _SOUND_KINDS = ("matching", "mismatching", "ambient", "none")
 STEPS = "footsteps_and_hits"

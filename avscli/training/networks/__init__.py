@@ -1,0 +1,1 @@
+"""What training has to know about single networks, and what holds for all others."""

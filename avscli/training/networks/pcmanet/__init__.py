@@ -1,0 +1,1 @@
+"""How PCMANet trains: its sound side first and alone, then its stages, sometimes told the truth."""
