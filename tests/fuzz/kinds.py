@@ -8,43 +8,17 @@ from __future__ import annotations
 
 import json
 import pickle
-import shutil
 import zipfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from random import Random
 
 from tests.fuzz.corpus import CLIPS, RUN_OPTIONS, Corpus
+from tests.fuzz.inputs import CANARY, IN, Input, Kind, copy, harm, harm_json, harm_json_lines, put
 from tests.fuzz.mutators import damaged, dump_json, mutate_json, mutate_lines
+from tests.fuzz.reviews import reviews
 from tests.fuzz.sandbox import OUT
-
-IN = "in"
-CANARY = "canary"
-
-
-@dataclass(frozen=True)
-class Input:
-    """One damaged input.
-
-    Attributes:
-        args: of ``avs``, with paths relative to the folder or absolute.
-        told: what was damaged, and how.
-        writes: the command may change `OUT`; else everything must stay as it was.
-        fresh: what the command leaves in `OUT` is all its own, so it must be whole.
-        max_file_bytes: no file may grow beyond this; None for no limit.
-    """
-
-    args: tuple[str, ...]
-    told: str
-    writes: bool = True
-    fresh: bool = True
-    max_file_bytes: int | None = None
-
-
-Kind = Callable[[Random, Corpus, Path], Input]
-
 
 # --- videos ---------------------------------------------------------------------------------
 
@@ -57,7 +31,7 @@ def video(draw: Random, corpus: Corpus, folder: Path) -> Input:
     others += [path.read_bytes() for path in videos if path.suffix == source.suffix][:2]
     data, told = damaged(draw, source.read_bytes(), others)
     name = draw.choice((f"clip{source.suffix}", f"clip{source.suffix}", "clip", "clip.mp4"))
-    _put(folder / IN / name, data)
+    put(folder / IN / name, data)
     args = ["segment", f"{IN}/{name}", "-o", OUT, "-w", str(corpus.weights), "-q"]
     return Input((*args, *_segment_options(draw)), f"{source.name}: {told}")
 
@@ -84,7 +58,7 @@ def masks(draw: Random, corpus: Corpus, folder: Path) -> Input:
     told = []
     for side, whole in sides.items():
         place = folder / IN / side / whole.name
-        _copy(whole, place)
+        copy(whole, place)
         if side == harmed:
             told.append(f"{whole.name}: {_harm_masks(draw, place)}")
     paths = [f"{IN}/{side}/{whole.name}" for side, whole in sides.items()]
@@ -96,17 +70,17 @@ def masks(draw: Random, corpus: Corpus, folder: Path) -> Input:
 
 def _harm_masks(draw: Random, place: Path) -> str:
     if place.is_file():
-        return _harm_json(draw, place)
+        return harm_json(draw, place)
     files = sorted(path for path in place.rglob("*") if path.is_file())
     chosen = draw.choice([f for f in files if f.suffix in (".png", ".jsonl", ".json")])
     if chosen.suffix == ".jsonl":
-        return _harm_json_lines(draw, chosen)
+        return harm_json_lines(draw, chosen)
     if chosen.suffix == ".json":
-        return _harm_json(draw, chosen)
+        return harm_json(draw, chosen)
     if draw.random() < 0.1:
         chosen.rename(chosen.with_name(draw.choice(("1e9.png", "x.png", "9" * 50 + ".png"))))
         return "renamed"
-    return _harm(draw, chosen)
+    return harm(draw, chosen)
 
 
 # --- data sets and reports ------------------------------------------------------------------
@@ -117,7 +91,7 @@ def tables(draw: Random, corpus: Corpus, folder: Path) -> Input:
     if draw.random() < 0.3:
         return _compared(draw, corpus, folder)
     root = folder / IN / "mix"
-    _copy(corpus.avsmix, root)
+    copy(corpus.avsmix, root)
     files = sorted(path for path in root.rglob("*") if path.is_file())
     by_suffix = {suffix: [f for f in files if f.suffix == suffix] for suffix in (".csv", ".png")}
     by_suffix[".wav"] = [f for f in files if f.suffix == ".wav"]
@@ -127,7 +101,7 @@ def tables(draw: Random, corpus: Corpus, folder: Path) -> Input:
         data, told = mutate_lines(draw, text)
         chosen.write_bytes(data)
     else:
-        told = _harm(draw, chosen)
+        told = harm(draw, chosen)
     told = f"{chosen.name}: {told}"
     if draw.random() < 0.6:
         return Input(("data", "check", "avsmix", str(root), "-q"), told, writes=False)
@@ -138,8 +112,8 @@ def tables(draw: Random, corpus: Corpus, folder: Path) -> Input:
 def _compared(draw: Random, corpus: Corpus, folder: Path) -> Input:
     names = [f"{IN}/a.json", f"{IN}/b.json"]
     for name in names:
-        _copy(corpus.evaluation / "eval.json", folder / name)
-    told = _harm_json(draw, folder / draw.choice(names))
+        copy(corpus.evaluation / "eval.json", folder / name)
+    told = harm_json(draw, folder / draw.choice(names))
     return Input(("eval", "--compare", *names), f"eval.json: {told}", writes=False)
 
 
@@ -202,7 +176,7 @@ def pickles(draw: Random, corpus: Corpus, folder: Path) -> Input:
         else:
             data, told = damaged(draw, data, ())
         told = f"{whole.name}: {told}"
-    _put(folder / IN / "x.pth", data)
+    put(folder / IN / "x.pth", data)
     (folder / OUT).mkdir()
     match draw.choice(("convert", "convert", "vggish", "weights", "start")):
         case "vggish":
@@ -305,12 +279,12 @@ def runs(draw: Random, corpus: Corpus, folder: Path) -> Input:
     if command == "combine" and draw.random() < 0.15:
         command = "batch"
     place = folder / (IN if command == "evaluate" else OUT)
-    _copy(corpus.batch, place)
+    copy(corpus.batch, place)
     names = ["run.json", "frames.jsonl"]
     if command in ("plan", "batch"):
         names = ["manifest.jsonl", "manifest.jsonl", "manifest.jsonl", *names]
     chosen = draw.choice([path for name in names for path in sorted(place.rglob(name))])
-    harm = _harm_json_lines if chosen.suffix == ".jsonl" else _harm_json
+    harm = harm_json_lines if chosen.suffix == ".jsonl" else harm_json
     told = f"{command} {chosen.name}: {harm(draw, chosen)}"
     shared = ("-o", OUT, "-w", str(corpus.weights), *RUN_OPTIONS)
     batch = ("batch", str(corpus.clips), *shared)
@@ -332,7 +306,7 @@ def lists(draw: Random, corpus: Corpus, folder: Path) -> Input:
     """``avs batch @list.txt`` of damaged lists, in any encoding."""
     # Names without a slash: one that stands alone, after damage, would be the whole disk.
     for name in CLIPS:
-        _copy(corpus.clips / name, folder / name)
+        copy(corpus.clips / name, folder / name)
     lines = list(CLIPS)
     lines += draw.sample(
         [
@@ -343,7 +317,7 @@ def lists(draw: Random, corpus: Corpus, folder: Path) -> Input:
     )
     draw.shuffle(lines)
     data, told = mutate_lines(draw, "\n".join(lines))
-    _put(folder / IN / "list.txt", data)
+    put(folder / IN / "list.txt", data)
     args = ("batch", f"@{IN}/list.txt", "-o", OUT, "-w", str(corpus.weights), "--dry-run")
     return Input(args, told, writes=False)
 
@@ -364,67 +338,28 @@ def disk(draw: Random, corpus: Corpus, folder: Path) -> Input:
             pred, truth = str(corpus.batch / CLIPS[0]), str(corpus.truth("ours.coco.json"))
             args: tuple[str, ...] = ("eval", "--pred", pred, "--gt", truth, "-o", OUT, "-q")
             if before:
-                _copy(corpus.evaluation, folder / OUT)
+                copy(corpus.evaluation, folder / OUT)
                 args = (*args, "--overwrite")
         case "combine":
-            _copy(corpus.batch, folder / OUT)
+            copy(corpus.batch, folder / OUT)
             args = ("batch", str(corpus.clips), "-o", OUT, "-w", str(corpus.weights))
             args, fresh = (*args, *RUN_OPTIONS, "--combine", "-q"), False
         case _:
             args = ("segment", clip, "-o", OUT, "-w", str(corpus.weights), "-q", *RUN_OPTIONS)
             if before:
-                _copy(corpus.batch, folder / OUT)
+                copy(corpus.batch, folder / OUT)
                 args, fresh = (*args, "--overwrite"), False
     return Input(args, told, fresh=fresh, max_file_bytes=limit)
 
 
 KINDS: dict[str, Kind] = {
-    kind.__name__: kind for kind in (video, masks, tables, weights, pickles, runs, lists, disk)
+    kind.__name__: kind
+    for kind in (video, masks, tables, weights, pickles, runs, reviews, lists, disk)
 }
-SHARES = {"video": 8, "masks": 4, "tables": 2, "weights": 2, "pickles": 2, "runs": 3, "lists": 1}
+SHARES = {"video": 8, "masks": 4, "tables": 2, "weights": 2, "pickles": 2, "runs": 3, "reviews": 2}
 """How often each kind is drawn, in relation to the others; 1 where it is not named."""
 
 
 def drawn_kind(draw: Random, names: Sequence[str]) -> str:
     """Draw one of some kinds."""
     return draw.choices(names, [SHARES.get(name, 1) for name in names])[0]
-
-
-# --- helpers --------------------------------------------------------------------------------
-
-
-def _put(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-
-
-def _copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if source.is_dir():
-        shutil.copytree(source, target)  # times of files too: batch compares them
-    else:
-        shutil.copy2(source, target)
-
-
-def _harm(draw: Random, path: Path) -> str:
-    data, told = damaged(draw, path.read_bytes(), ())
-    path.write_bytes(data)
-    return told
-
-
-def _harm_json(draw: Random, path: Path) -> str:
-    document, told = mutate_json(draw, json.loads(path.read_bytes()))
-    path.write_bytes(dump_json(draw, document))
-    return told
-
-
-def _harm_json_lines(draw: Random, path: Path) -> str:
-    """Damage a line as JSON, or the file as lines."""
-    lines = path.read_bytes().splitlines(keepends=True)
-    if draw.random() < 0.3:
-        return _harm(draw, path)
-    place = draw.randrange(len(lines))
-    document, told = mutate_json(draw, json.loads(lines[place]))
-    lines[place] = dump_json(draw, document) + b"\n"
-    path.write_bytes(b"".join(lines))
-    return f"line {place + 1}: {told}"

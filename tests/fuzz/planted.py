@@ -14,7 +14,7 @@ import threading
 import time
 from pathlib import Path
 
-from tests.fuzz.kinds import CANARY
+from tests.fuzz.inputs import CANARY
 from tests.fuzz.sandbox import OUT
 
 

@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from avscli.errors import ExitCode
-from tests.fuzz.kinds import CANARY, Input
+from tests.fuzz.inputs import CANARY, Input
 from tests.fuzz.sandbox import CPU_SECONDS, HOME, OUT, TEMPORARY, Ended
 
 README = Path(__file__).parents[2] / "README.md"

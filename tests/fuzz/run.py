@@ -201,6 +201,7 @@ def _import_everything() -> None:
     import avscli.evaluation.report.compare
     import avscli.evaluation.run
     import avscli.pipeline
+    import avscli.review.apply
     import avscli.training.clips.run  # noqa: F401
 
 
