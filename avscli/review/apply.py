@@ -11,7 +11,6 @@ from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from avscli import __version__
 from avscli.config import CHOSEN_ARTIFACTS, SegmentOptions
 from avscli.errors import DataError, OutputError, UsageError
 from avscli.json_values import decoded
@@ -31,12 +30,12 @@ from avscli.outputs.run_record import (
 )
 from avscli.outputs.tracks import summed_objects
 from avscli.report_builder import shaping_sha256
-from avscli.results import ReviewOfObject, ReviewRecord
 from avscli.review.confidence_csv import write_confidence
 from avscli.review.corrected import corrected_frames
-from avscli.review.decisions import decision_json, read_review
+from avscli.review.decisions import read_review
 from avscli.review.found import found_objects, identity_of
 from avscli.review.overlay import predictions, source_of
+from avscli.review.record import decided_categories, review_record
 from avscli.review.replay import replay
 
 if TYPE_CHECKING:
@@ -154,11 +153,12 @@ class _Correcting:
         self._run, self._review, self._result = run, review, result
         self._on_warning = on_warning
         self.options = _options_of(run)
-        self._categories, self._category_of = _categories(run, result)
+        self._categories, self._category_of = decided_categories(run, result)
         self._changed: set[int] = set()
         self._failed: dict[str, str] = {}
         self._offset: float | None = None
         self._num_frames = 0
+        self._num_analysed = 0
         self._num_sounding = 0
         self._score_sum = 0.0
 
@@ -171,25 +171,16 @@ class _Correcting:
                 if is_changed:
                     self._changed.add(entry.frame)
                 self._num_frames += 1
+                self._num_analysed += not entry.interpolated
                 self._num_sounding += entry.state == "sounding"
                 self._score_sum += entry.score
                 on_progress(self._num_frames)
 
     def write_rest(self, folder: Path, final: Path, media: MediaInfo | None) -> SegmentationReport:
         """Write what is made from the journal, and the record."""
-        run, review_sha256 = self._run, self._review.sha256
-        run_id = sha256(f"{run.record.run_id}{review_sha256}".encode()).hexdigest()[:16]
+        run, provenance = self._run, self._provenance()
         objects = summed_objects(
             read_journal(folder / JOURNAL_NAME), self._categories, self._category_of
-        )
-        tool = " ".join(run.record.tool.values())
-        provenance = Provenance(
-            run_id=run_id,
-            tool=tool,
-            date_created=run.record.date_created,
-            checkpoint_sha256=run.record.checkpoint.sha256,
-            options_sha256=shaping_sha256(self.options),
-            review_sha256=review_sha256,
         )
         done = Finished(folder, run.record.source, self._categories, objects, provenance)
         rebuilt = _rebuilt(run)
@@ -203,8 +194,9 @@ class _Correcting:
         report = replace(
             run.record,
             schema_version=REVIEWED_SCHEMA_VERSION,
-            run_id=run_id,
+            run_id=provenance.run_id,
             num_frames=self._num_frames,
+            num_analysed_frames=self._num_analysed,
             sounding_share=round(self._num_sounding / counted, 6),
             mean_score=round(self._score_sum / counted, 6),
             output=str(final),
@@ -212,10 +204,21 @@ class _Correcting:
             failed_outputs=self._failed,
             overlay_offset_seconds=self._offset,
             objects=objects,
-            review=self._record(),
+            review=review_record(run, self._review, self._result, self._categories),
         )
         write_run_record(folder, report)
         return report
+
+    def _provenance(self) -> Provenance:
+        record, review_sha256 = self._run.record, self._review.sha256
+        return Provenance(
+            run_id=sha256(f"{record.run_id}{review_sha256}".encode()).hexdigest()[:16],
+            tool=" ".join(record.tool.values()),
+            date_created=record.date_created,
+            checkpoint_sha256=record.checkpoint.sha256,
+            options_sha256=shaping_sha256(self.options),
+            review_sha256=review_sha256,
+        )
 
     def _write_overlay(self, folder: Path, media: MediaInfo) -> None:
         with extra_output(folder / OVERLAY_NAME, partial(self._fail, "overlay")):
@@ -234,36 +237,6 @@ class _Correcting:
 
     def _note_offset(self, seconds: float) -> None:
         self._offset = seconds
-
-    def _record(self) -> ReviewRecord:
-        run, known = self._run, self._run.record.checkpoint.spec.categories
-        earlier = run.record.review
-        reviewed_before = {
-            each.track_id
-            for each in (() if earlier is None else earlier.objects)
-            if each.decided_by == "reviewer"
-        }
-        return ReviewRecord(
-            review_sha256=self._review.sha256,
-            tool={"name": "avs", "version": __version__},
-            run_id=run.record.run_id,
-            journal_sha256=self._review.run.journal_sha256,
-            new_categories=tuple(
-                (number, name) for number, name in self._categories.items() if number not in known
-            ),
-            objects=tuple(
-                ReviewOfObject(
-                    each.object,
-                    each.state,
-                    "reviewer" if each.decisions or each.object in reviewed_before else "network",
-                    each.decisions,
-                )
-                for each in self._result.objects
-            ),
-            off_screen=self._result.off_screen,
-            decisions=tuple(decision_json(each) for each in self._review.decisions),
-            earlier=earlier,
-        )
 
     def _fail(self, name: str, reason: str) -> None:
         self._failed[name] = reason
@@ -287,15 +260,3 @@ def _rebuilt(run: Run) -> Mapping[str, Artifact]:
         for name, artifact in ARTIFACTS.items()
         if name not in CHOSEN_ARTIFACTS or (run.folder / artifact.file_name).is_file()
     }
-
-
-def _categories(run: Run, result: Reviewed) -> tuple[dict[int, str], dict[int, int]]:
-    """Return names by category, new ones counting on, and categories by object."""
-    categories, category_of = dict(run.categories), {}
-    numbers = {name: number for number, name in reversed(categories.items())}
-    for each in result.objects:
-        if each.frames:
-            number = numbers.setdefault(each.name, max(categories, default=0) + 1)
-            categories[number] = each.name
-            category_of[each.object] = number
-    return categories, category_of

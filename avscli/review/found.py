@@ -50,7 +50,7 @@ def found_objects(run: Run) -> Found:
     """Read which analysed frames show which objects.
 
     Raises:
-        DataError: the journal is missing, damaged, or not in order.
+        DataError: the journal is missing, damaged, not in order, or not whole.
     """
     names = {each.track_id: each.category for each in run.objects}
     shown: dict[int, list[int]] = defaultdict(list)
@@ -65,6 +65,8 @@ def found_objects(run: Run) -> Found:
         for track, each in {each.track: each for each in entry.objects}.items():
             shown[track].append(entry.frame)
             names.setdefault(track, run.categories.get(each.category_id, str(each.category_id)))
+    if num_frames != run.record.num_frames:
+        raise _damaged(run, f"has {num_frames} frames of {run.record.num_frames}")
     objects = tuple(FoundObject(each, names[each], tuple(shown[each])) for each in sorted(shown))
     return Found(objects, tuple(frames), num_frames)
 
@@ -72,7 +74,11 @@ def found_objects(run: Run) -> Found:
 def _require_order(run: Run, entry: JournalEntry, last: int, *, is_first: bool) -> None:
     if entry.frame <= last or (is_first and entry.interpolated):
         what = "comes too late" if entry.frame <= last else "holds the mask of none before it"
-        raise DataError(
-            f"{run.folder / JOURNAL_NAME}: frame {entry.frame} {what}",
-            hint="the file was edited or damaged; segment the video again",
-        )
+        raise _damaged(run, f"has a frame {entry.frame} that {what}")
+
+
+def _damaged(run: Run, what: str) -> DataError:
+    return DataError(
+        f"{run.folder / JOURNAL_NAME} {what}",
+        hint="the file was edited or damaged; segment the video again",
+    )

@@ -568,6 +568,7 @@ def test_a_journal_that_was_edited_is_no_longer_the_one_that_was_reviewed(
     [
         (lambda lines: [*lines[3:], *lines[:3]], "comes too late"),
         (lambda lines: lines[1:], "holds the mask of none before it"),
+        (lambda lines: lines[:-1], "has 19 frames of 20"),
         (lambda lines: [*lines[:-1], "{}"], "is not a journal entry"),
         (lambda lines: [line.replace("[48,64]", "[8,8]") for line in lines], "a mask of (8, 8)"),
     ],
