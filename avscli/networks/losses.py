@@ -7,17 +7,26 @@ number in the whole batch, and train exactly as one process with the whole batch
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+import torch
 import torch.nn.functional as F
 
 from avscli.datatypes import VOID
+from avscli.networks.evidence import (
+    divergence_from_uniform,
+    expected_cross_entropy,
+    known_mean,
+    resized_concentration,
+)
 from avscli.networks.layers import resize
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from avscli.datatypes import NetworkOutput
+    from avscli.datatypes import Evidence, NetworkOutput
+
+ANNEALED_UNTIL = 0.5  # of a run, until when the divergence of evidence grows in weight; ours
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,15 +37,23 @@ class Supervision:
         targets: [B, T, H, W] uint8: 0 … C − 1 (one class: 0 or 1), 255 void.
         labelled: [B, T] bool, the steps whose targets are known.
         smoothing_pixels: of the soft IoU.
+        progress: share of the run's steps that are done, 0 … 1; what is annealed goes by it.
     """
 
     targets: Tensor
     labelled: Tensor
     smoothing_pixels: float
+    progress: float = 1.0
 
 
 def stage_losses(output: NetworkOutput, truth: Supervision) -> dict[str, Tensor]:
-    """Return the `mask_loss` of every supervised stage: ``stage1``, the finest, and so on."""
+    """Return the loss of every supervised stage: ``stage1``, the finest, and so on.
+
+    It is the `mask_loss` of its logits. Of an evidential stage it is the expected cross-entropy
+    and, of masks, the soft IoU of the expected probability; ``divergence`` is that of all stages.
+    """
+    if output.evidence is not None:
+        return _evidential_stage_losses(output.evidence, truth)
     return {
         f"stage{number}": mask_loss(logits, truth)
         for number, logits in enumerate(output.stage_logits, start=1)
@@ -68,6 +85,88 @@ def mask_loss(logits: Tensor, truth: Supervision) -> Tensor:
     return _cross_entropy(scores, targets).sum()
 
 
+def _evidential_stage_losses(evidence: Evidence, truth: Supervision) -> dict[str, Tensor]:
+    losses: dict[str, Tensor] = {}
+    divergences = []
+    stages = zip(evidence.logits, evidence.concentration, strict=True)
+    for number, (logits, concentration) in enumerate(stages, start=1):
+        of_stage = evidence_losses(concentration, truth)
+        loss = of_stage.cross_entropy
+        if logits.shape[2] == 1 and truth.labelled.any():
+            loss = loss + (1.0 - overlap_of(logits, truth).iou(truth.smoothing_pixels)).sum()
+        losses[f"stage{number}"] = loss
+        divergences.append(of_stage.divergence)
+    return losses | {"divergence": torch.stack(divergences).sum()}
+
+
+class EvidenceLosses(NamedTuple):
+    """What evidence costs, summed over labelled steps.
+
+    Attributes:
+        cross_entropy: expected over the Dirichlet distributions.
+        divergence: of the evidence against the truth from none at all, annealed.
+    """
+
+    cross_entropy: Tensor
+    divergence: Tensor
+
+
+def evidence_losses(concentration: Tensor, truth: Supervision) -> EvidenceLosses:
+    """Return the losses of evidence; both are means over the pixels of a step.
+
+    The divergence grows linearly in weight until ANNEALED_UNTIL of a run is done: before a network
+    knows anything, it would have it say that it knows nothing.
+
+    Args:
+        concentration: [B, T, K, h, w] Dirichlet parameters.
+        truth: of the same clips.
+    """
+    told, targets = concentration[truth.labelled].float(), truth.targets[truth.labelled]
+    if not len(told):
+        nothing = concentration.float().sum() * 0.0
+        return EvidenceLosses(nothing, nothing)
+    told = resized_concentration(told, targets.shape[-2:])
+    cross_entropy = known_mean(expected_cross_entropy(told, targets), targets)
+    divergence = known_mean(divergence_from_uniform(told, targets), targets)
+    annealed = min(1.0, truth.progress / ANNEALED_UNTIL)
+    return EvidenceLosses(cross_entropy.sum(), annealed * divergence.sum())
+
+
+class SoftOverlap(NamedTuple):
+    """How much N masks of probabilities and the truth have in common; void counts nowhere.
+
+    Attributes:
+        intersection: [N] pixels.
+        sums: [N] pixels of both together, those in common twice.
+    """
+
+    intersection: Tensor
+    sums: Tensor
+
+    @classmethod
+    def of(cls, logits: Tensor, target: Tensor) -> SoftOverlap:
+        """Return that of logits [N, H, W] and targets [N, H, W] uint8, 1 where it sounds."""
+        truth = (target == 1).float()
+        probability = logits.sigmoid() * (target != VOID).float()
+        intersection = (probability * truth).sum(dim=(1, 2))
+        return cls(intersection, (probability + truth).sum(dim=(1, 2)))
+
+    def iou(self, smoothing: float) -> Tensor:
+        """Return [N] soft IoU, with so many pixels added to intersection and union."""
+        union = self.sums - self.intersection
+        return (self.intersection + smoothing) / (union + smoothing)
+
+    def dice(self, smoothing: float) -> Tensor:
+        """Return [N] soft Dice, likewise."""
+        return (2.0 * self.intersection + smoothing) / (self.sums + smoothing)
+
+
+def overlap_of(logits: Tensor, truth: Supervision) -> SoftOverlap:
+    """Return the overlap of masks [B, T, 1, h, w] with the N labelled steps, at their size."""
+    scores, targets = logits[truth.labelled].float(), truth.targets[truth.labelled]
+    return SoftOverlap.of(resize(scores, targets.shape[-2:])[:, 0], targets)
+
+
 def binary_loss(logits: Tensor, target: Tensor, *, smoothing_pixels: float) -> Tensor:
     """Binary cross-entropy plus soft IoU of masks; void pixels (255) count nowhere.
 
@@ -89,10 +188,7 @@ def binary_loss(logits: Tensor, target: Tensor, *, smoothing_pixels: float) -> T
     truth = (target == 1).float()
     pixels = scored.sum(dim=(1, 2)).clamp_min(1.0)
     entropy = F.binary_cross_entropy_with_logits(scores, truth, weight=scored, reduction="none")
-    probability = scores.sigmoid() * scored
-    intersection = (probability * truth).sum(dim=(1, 2))
-    union = (probability + truth).sum(dim=(1, 2)) - intersection
-    iou = (intersection + smoothing_pixels) / (union + smoothing_pixels)
+    iou = SoftOverlap.of(scores, target).iou(smoothing_pixels)
     return (entropy.sum(dim=(1, 2)) / pixels + 1.0 - iou).mean()
 
 

@@ -26,6 +26,7 @@ from avscli.networks.encoders import (
 )
 from avscli.networks.evidence import ScoreReading, evident_output
 from avscli.networks.layers import Attention, conv_norm_relu, count_of, heads_of, resize
+from avscli.networks.losses import evidence_losses, mask_loss, overlap_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from avscli.datatypes import CheckpointInfo, NetworkInput, NetworkSpec
+    from avscli.networks.losses import Supervision
 
 STRIDES = (4, 8, 16, 32)
 _MOST = 256  # groups and neighbours; a damaged number must not fill the memory
@@ -125,6 +127,39 @@ class AMA(nn.Module):
         concentration = self.reading.concentration(fused.scores)
         of_steps = concentration.reshape(B, T, *concentration.shape[1:])
         return evident_output(Evidence((logits,), (of_steps,)), selected, heard=heard)
+
+    def losses(self, inputs: NetworkInput, truth: Supervision) -> dict[str, Tensor]:
+        """Return what the mask, the contrast and the evidence cost.
+
+        The paper adds cross-entropy, Dice and IoU of the mask, λ times the contrast, and μ times
+        the divergence of the evidence. That the evidence itself is taught by the cross-entropy
+        expected over it, and all weights, are ours: recipes name them in ``loss_weights``.
+
+        Args:
+            inputs: B clips.
+            truth: of these.
+
+        Returns:
+            ``mask`` (of masks with their Dice), ``contrast``, and with an uncertainty head
+            ``evidence`` and ``divergence``: sums over the labelled steps.
+        """
+        sound = own_sounds(self.audio_encoder, inputs)
+        fused = self.fuse(inputs.frames, sound, inputs.valid)
+        logits = fused.logits.float().reshape(*truth.labelled.shape, *fused.logits.shape[1:])
+        labelled = truth.labelled.flatten().to(fused.contrast.dtype)
+        mask = mask_loss(logits, truth)
+        if logits.shape[2] == 1 and truth.labelled.any():
+            mask = mask + (1.0 - overlap_of(logits, truth).dice(truth.smoothing_pixels)).sum()
+        told = {
+            "mask": mask,
+            "contrast": (fused.contrast * labelled).sum(),
+        }
+        if fused.scores is not None:
+            concentration = self.reading.concentration(fused.scores)
+            of_steps = concentration.reshape(*truth.labelled.shape, *concentration.shape[1:])
+            evidence = evidence_losses(of_steps, truth)
+            told |= {"evidence": evidence.cross_entropy, "divergence": evidence.divergence}
+        return told
 
     def encode_sound(self, log_mel: Tensor) -> Tensor:
         """Encode log-mel patches [N, 1, ·, ·] to [N, D]: what no picture has touched.

@@ -65,7 +65,8 @@ class Objective(nn.Module):
 
     def forward(self, batch: ClipBatch) -> dict[str, Tensor]:
         """Return the losses of a batch by name, each summed over its labelled steps."""
-        truth = Supervision(batch.targets, batch.labelled, self.recipe.smoothing_pixels)
+        smoothing, progress = self.recipe.smoothing_pixels, self.side.progress
+        truth = Supervision(batch.targets, batch.labelled, smoothing, progress)
         return self.side.losses(batch.inputs, truth)
 
 
@@ -136,7 +137,8 @@ class ClipTask:
         """Do nothing: there is one phase."""
 
     def prepare(self, step: int) -> None:
-        """Do nothing: one rate holds throughout."""
+        """Tell the losses how far the run is; one rate holds throughout."""
+        self.side.progress = step / self.num_steps
 
     def seed(self, step: int) -> int:
         """Return a seed of a step's own, and of this process's."""

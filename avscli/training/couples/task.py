@@ -128,7 +128,8 @@ class CoupleTask:
             self._on_sound_end(self.side)
 
     def prepare(self, step: int) -> None:
-        """Set the rates, and freeze what does not learn in a step."""
+        """Set the rates, and freeze what does not learn in a step; tell how far the run is."""
+        self.side.progress = step / self.num_steps
         rate = self.recipe.rate_at(step)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * rate

@@ -49,10 +49,12 @@ class NetworkTraining:
         hears_alone: its sound side can be trained by itself, without pictures (`sound_losses`).
         names_sources: it names the sources of sounds, so that calibration may shift what it says
             of them (`learn_usual`, `shift_sound`, `is_fitted`).
+        progress: share of the run's steps that are done, for losses that are annealed.
     """
 
     hears_alone = False
     names_sources = False
+    progress = 0.0
 
     def __init__(self, network: AVSNetwork) -> None:
         self.network = network
@@ -121,8 +123,12 @@ class NetworkTraining:
 
     def couple_losses(self, batch: CoupleBatch, recipe: CoupleRecipe) -> dict[str, Tensor]:
         """Return the losses by name, each summed over the samples of couples."""
-        truth = Supervision(batch.target[:, None], batch.labelled, recipe.smoothing_pixels)
-        return self.losses(batch.inputs(), truth)
+        return self.losses(batch.inputs(), self.truth_of(batch, recipe))
+
+    def truth_of(self, batch: CoupleBatch, recipe: CoupleRecipe) -> Supervision:
+        """Return what the masks of couples, clips of one step, should be."""
+        smoothing = recipe.smoothing_pixels
+        return Supervision(batch.target[:, None], batch.labelled, smoothing, self.progress)
 
     def trains_sound(self, mode: bool) -> None:
         """Let the sound side learn, or freeze it."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from avscli.networks.losses import Supervision, stage_losses
+from avscli.networks.losses import stage_losses
 from avscli.networks.pcmanet.network import PCMANet
 from avscli.training.networks.pcmanet.losses import naming_loss, picture_loss
 from avscli.training.networks.pcmanet.sound_side import SoundSide, frozen_tagger
@@ -82,8 +82,7 @@ class PCMANetTraining(NetworkTraining):
             forced = self._forced(batch, embedding, recipe.teacher_forcing_share)
         moments, valid = embedding[:, None, None], batch.labelled
         output = network.listen(seen.repeated(2), moments, valid, forced=forced)
-        truth = Supervision(batch.target[:, None], batch.labelled, recipe.smoothing_pixels)
-        losses = stage_losses(output, truth)
+        losses = stage_losses(output, self.truth_of(batch, recipe))
         if seen.picture is not None:
             losses["shown"] = picture_loss(seen.picture, batch.shown) * len(batch.target)
         return losses
