@@ -28,9 +28,9 @@ def density_peaks(tokens: Tensor, num_groups: int, num_neighbours: int) -> Tenso
     Returns:
         [N, P] int64 places of the centres, the most outstanding first.
     """
-    tokens = tokens.float()
     N, L, C = tokens.shape
-    distances = _distances(tokens, tokens) / C**0.5  # [N, L, L]
+    distances = (_squared_distances(tokens, tokens) / C).sqrt()  # [N, L, L]
+    distances.diagonal(dim1=1, dim2=2).zero_()
     nearest = distances.topk(min(1 + num_neighbours, L), dim=2, largest=False).values[:, :, 1:]
     density = torch.exp(-nearest.square().sum(dim=2) / max(1, nearest.shape[2]))  # [N, L]
     order = density.argsort(dim=1, descending=True, stable=True)
@@ -46,9 +46,15 @@ def density_peaks(tokens: Tensor, num_groups: int, num_neighbours: int) -> Tenso
 @torch.no_grad()
 def nearest_centre(tokens: Tensor, centres: Tensor) -> Tensor:
     """Return [N, L] int64: which of the centres [N, P, C] each of the tokens [N, L, C] joins."""
-    return _distances(tokens.float(), centres.float()).argmin(dim=2)
+    return _squared_distances(tokens, centres).argmin(dim=2)
 
 
-def _distances(tokens: Tensor, others: Tensor) -> Tensor:
-    # By products of matrices, equal tokens would lie apart, and other batches differently far.
-    return torch.cdist(tokens, others, compute_mode="donot_use_mm_for_euclid_dist")
+def _squared_distances(tokens: Tensor, others: Tensor) -> Tensor:
+    """Return [N, L, M] of [N, L, C] and [N, M, C], by products of matrices: torch.cdist is slow."""
+    # Half precision, and a mean far from zero, would leave nothing of what is close together.
+    with torch.autocast(tokens.device.type, enabled=False):
+        middle = others.float().mean(dim=1, keepdim=True)
+        tokens, others = tokens.float() - middle, others.float() - middle
+        squares = [x.square().sum(dim=2) for x in (tokens, others)]
+        both = squares[0][:, :, None] + squares[1][:, None]
+        return (both - 2.0 * tokens @ others.transpose(1, 2)).clamp_min(0.0)
