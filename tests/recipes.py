@@ -59,13 +59,18 @@ def write_recipe(path: Path, recipe: Recipe) -> Path:
     """Write a recipe as the .toml file that it could have come from."""
     lines = []
     for name, value in recipe.fingerprint().items():
-        if not isinstance(value, dict):
+        if not isinstance(value, dict | None):
             lines.append(f"{name} = {json.dumps(value)}")
     if isinstance(recipe, ClipRecipe):
         lines.append(f"epochs = {recipe.epochs}")
     spec = recipe.spec.to_json()
     architecture = spec.pop("architecture")
-    for table, values in (("spec", spec), ("spec.architecture", architecture)):
+    tables = {
+        "loss_weights": recipe.loss_weights,
+        "spec": spec,
+        "spec.architecture": architecture,
+    }
+    for table, values in tables.items():
         lines.append(f"[{table}]")
         lines += [f"{name} = {json.dumps(value)}" for name, value in values.items()]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -16,6 +16,7 @@ from avscli.datatypes import NetworkOutput
 from avscli.networks.catr.attention import LayerSizes
 from avscli.networks.catr.decoder import Answers, PixelDecoder, QueryDecoder, applied, both
 from avscli.networks.catr.encoder import LAYERS, ClipTokens, SpatialEncoder, TemporalEncoder
+from avscli.networks.catr.losses import query_losses
 from avscli.networks.dilation import DilatedSum
 from avscli.networks.encoders import encoded, own_sounds, tags_heard
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from avscli.datatypes import CheckpointInfo, NetworkInput, NetworkSpec
+    from avscli.networks.losses import Supervision
 
 
 class CATR(nn.Module):
@@ -92,6 +94,20 @@ class CATR(nn.Module):
             stage_logits=tuple(self.marked(answers, layer) for layer in reversed(range(LAYERS))),
             selected=answers.pixels.new_zeros(*inputs.valid.shape, 0, dtype=torch.float32),
             heard=tags_heard(self.audio_encoder, sound),
+        )
+
+    def losses(self, inputs: NetworkInput, truth: Supervision) -> dict[str, Tensor]:
+        """Return ``referred``, ``dice``, ``focal`` and ``bce``, summed over the labelled steps.
+
+        With ``union_of_queries``, each connected region of a target has a query of its own.
+        """
+        sound = own_sounds(self.audio_encoder, inputs)
+        return query_losses(
+            self.ask(inputs.frames, sound, inputs.valid),
+            truth.targets,
+            truth.labelled,
+            official=self.official,
+            apart=self.joins_from > 0.0,
         )
 
     def encode_sound(self, log_mel: Tensor) -> Tensor:

@@ -41,6 +41,7 @@ class ClipRecipe:
         seed: of everything random.
         precision: ``fp32``, or autocast to ``bf16`` or ``fp16`` (CUDA only).
         loss_weights: of losses by name; those that are not named weigh 1.
+        gradient_norm: which gradients are cut down to; None leaves them.
         kind: of recipe.
     """
 
@@ -60,6 +61,7 @@ class ClipRecipe:
     shares: Mapping[str, float] = field(default_factory=dict)
     precision: Precision = "fp32"
     loss_weights: Mapping[str, float] = field(default_factory=dict)
+    gradient_norm: float | None = None
     kind: Literal["clips"] = "clips"
 
     def __post_init__(self) -> None:
@@ -79,6 +81,8 @@ class ClipRecipe:
                 raise UsageError(
                     f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}"
                 )
+        if self.gradient_norm is not None and not self.gradient_norm > 0:
+            raise UsageError(f"gradient_norm must be positive, got {self.gradient_norm}")
         if self.spec.resize_mode != "squash":
             raise UsageError("clips train at one frame size: spec.resize_mode must be 'squash'")
         if any(share < 0 for share in self.shares.values()):

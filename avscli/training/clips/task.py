@@ -82,13 +82,13 @@ class ClipTask:
 
     Attributes:
         side: how the network trains.
+        gradient_norm: as in the recipe.
         best: mean IoU on validation of the best network so far; −1 before any was scored.
 
     Raises:
         UsageError: the batch cannot be divided among the processes, or fp16 is asked of a CPU.
     """
 
-    gradient_norm: float | None = None
     ema_decay: float | None = None
     phases: frozenset[int] = frozenset()
 
@@ -108,6 +108,7 @@ class ClipTask:
                 hint="--batch counts the clips of all processes together",
             )
         require_precision(recipe.precision, device)
+        self.gradient_norm = recipe.gradient_norm
         torch.manual_seed(recipe.seed)
         self.recipe, self.sources, self.folder = recipe, sources, folder
         self.device, self.precision, self.processes = device, recipe.precision, processes

@@ -21,6 +21,8 @@ from avscli.networks.catr.attention import (
 from avscli.networks.catr.decoder import Answers, PixelDecoder, both
 from avscli.networks.catr.encoder import ClipTokens, TemporalEncoder, TemporalLayer
 from avscli.networks.catr.network import CATR
+from avscli.networks.contract import HasOwnLosses
+from avscli.networks.losses import Supervision
 from avscli.networks.registry import build_network
 from tests.networks_for_tests import SPEC_OF_NETWORK, make_any, make_inputs
 
@@ -253,6 +255,39 @@ def test_a_clip_of_padding_alone_gives_numbers() -> None:
 def test_a_network_that_cannot_hear_says_what_its_weights_lack() -> None:
     with pytest.raises(WeightsError, match="no audio encoder"):
         catr(audio_encoder="none")(inputs_of())
+
+
+def supervision(*, labelled: bool) -> Supervision:
+    draw = torch.Generator().manual_seed(4)
+    targets = (torch.rand(2, 3, 64, 64, generator=draw) < 0.2).to(torch.uint8)
+    return Supervision(targets, torch.full((2, 3), labelled), smoothing_pixels=1.0)
+
+
+@pytest.mark.parametrize("apart", [0.0, 0.5])
+def test_its_own_losses_teach_every_parameter_but_the_frozen_ones(apart: float) -> None:
+    network = catr(union_of_queries=apart).train()
+    assert isinstance(network, HasOwnLosses)
+    assert network.audio_encoder is not None
+    network.audio_encoder.requires_grad_(False)
+    losses = network.losses(inputs_of(2, 3), supervision(labelled=True))
+    assert list(losses) == ["referred", "dice", "focal", "bce"]
+    torch.stack(list(losses.values())).sum().backward()
+    without = [
+        key
+        for key, parameter in network.named_parameters()
+        if parameter.requires_grad and (parameter.grad is None or not parameter.grad.any())
+    ]
+    assert without == []
+
+
+def test_a_batch_without_labels_keeps_every_parameter_in_the_graph() -> None:
+    network = catr().train()
+    assert network.audio_encoder is not None
+    network.audio_encoder.requires_grad_(False)
+    losses = network.losses(inputs_of(2, 3), supervision(labelled=False))
+    torch.stack(list(losses.values())).sum().backward()
+    grads = [p.grad for p in network.parameters() if p.requires_grad]
+    assert all(grad is not None and not grad.any() for grad in grads)
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,7 @@ def test_overrides_replace_what_is_given() -> None:
         ({"learning_rate": 0.0}, "learning_rate must be positive"),
         ({"training_crop": "random"}, "training_crop must be one of squash, centre"),
         ({"precision": "int8"}, "precision must be one of fp32, bf16, fp16"),
+        ({"gradient_norm": 0.0}, "gradient_norm must be positive"),
         ({"shares": {"scenes": -1.0}}, "shares must not be negative"),
     ],
 )

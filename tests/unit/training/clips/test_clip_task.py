@@ -82,6 +82,11 @@ def require_equal_runs(folder: Path, other: Path) -> None:
     assert metrics(folder) == metrics(other)
 
 
+def test_gradients_are_cut_as_the_recipe_says(tmp_path: Path) -> None:
+    assert engine(tmp_path, tiny_recipe(gradient_norm=5.0)).task.gradient_norm == 5.0
+    assert engine(tmp_path, tiny_recipe()).task.gradient_norm is None
+
+
 def test_a_run_logs_every_step_and_scores_every_epoch(undisturbed: Path) -> None:
     lines = metrics(undisturbed)
     assert [line["step"] for line in lines] == [1, 2, 3, 4]
