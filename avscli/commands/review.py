@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import webbrowser
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from avscli import console
 from avscli.commands import _options as shared
 from avscli.errors import UsageError
+
+if TYPE_CHECKING:
+    from avscli.review.run import MadeReview
 
 
 def review(
@@ -64,9 +67,10 @@ def review(
         _apply(apply, run, output, overlay=overlay, overwrite=overwrite, quiet=quiet)
         return
     _refuse("a page", {"--overlay": overlay, "--overwrite": overwrite})
-    page = _write_pages(run, output, embed=embed, quiet=quiet)
+    made = _write_pages(run, output, embed=embed, quiet=quiet)
     if opens:
-        webbrowser.open(page.resolve().as_uri())
+        webbrowser.open(made.page.resolve().as_uri())
+    raise typer.Exit(made.exit_code)
 
 
 def _refuse(what: str, options: dict[str, bool]) -> None:
@@ -75,13 +79,13 @@ def _refuse(what: str, options: dict[str, bool]) -> None:
             raise UsageError(f"{name} has no meaning for {what}", hint=f"leave {name} out")
 
 
-def _write_pages(run: Path, output: Path | None, *, embed: bool, quiet: bool) -> Path:
+def _write_pages(run: Path, output: Path | None, *, embed: bool, quiet: bool) -> MadeReview:
     from avscli.review.run import write_review
 
-    with console.counting("avs review", quiet=quiet, unit="frames read") as on_progress:
-        page = write_review(run, output, console.warn, on_progress, embed=embed)
-    console.result(str(page))
-    return page
+    with console.counting(f"review of {run.name}", quiet=quiet) as on_progress:
+        made = write_review(run, output, console.warn, on_progress, embed=embed)
+    console.result(str(made.page))
+    return made
 
 
 def _apply(

@@ -151,6 +151,11 @@ def static_text(name: str) -> Markup:
     return Markup(text)  # noqa: S704 – our own, no data in it
 
 
+def printable(name: str) -> str:
+    """Return a name as a page can hold it: one that is no valid Unicode gets question marks."""
+    return name.encode(errors="replace").decode()
+
+
 def require_ours(page: Path, *, beside: Path | None = None) -> None:
     """Check that a page may be written: nothing is there, or a page that we wrote before.
 
@@ -243,7 +248,7 @@ def _rendered(run: Run, data: PageData, playback: Playback, waveform: Waveform |
         .get_template("page.html")
         .render(
             version=__version__,
-            title=run.source.name.encode(errors="replace").decode(),
+            title=printable(run.source.name),
             policy=policy(script, style, "'self' file: blob:"),
             style=style,
             script=script,

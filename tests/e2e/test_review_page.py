@@ -172,8 +172,8 @@ def test_keys_move_between_events_moments_and_objects(page: Path) -> None:
         assert tab.value("byId('video').playbackRate") == 1.5
 
 
-def test_every_correction_is_made_by_keys_and_kept_and_downloaded(
-    page: Path, run: Path, tmp_path: Path
+def test_every_correction_is_made_by_keys_and_kept_and_applied(
+    page: Path, run: Path, avs: Avs, tmp_path: Path
 ) -> None:
     with shown(page) as tab:
         tab.press("a")  # accept 1
@@ -239,6 +239,14 @@ def test_every_correction_is_made_by_keys_and_kept_and_downloaded(
         tab.load(page)
         tab.wait_until("document.documentElement.dataset.ready")
         assert tab.value("page.review.decisions") == expected
+        corrected = tmp_path / "corrected"
+        applied = avs("review", run, "--apply", tmp_path / "review.json", "-o", corrected)
+        assert applied.code == 0, applied.err
+        entries = [*Run.open(corrected).frames()]
+        for row in (2, 4, 22, 38, 50):
+            seek(tab, row)
+            masks = [each.mask.pixels for each in entries[row].objects]
+            assert (drawn_pixels(tab) == np.any([np.zeros(SIZE_HW, bool), *masks], axis=0)).all()
 
 
 def test_every_correction_is_made_by_the_mouse(page: Path, run: Path, tmp_path: Path) -> None:

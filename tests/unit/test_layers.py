@@ -46,7 +46,7 @@ ONLY_IN = {
     "ffmpeg": {"media"},
     "imageio_ffmpeg": {"media"},
     "pycocotools": {"masks", "outputs", "metrics"},
-    "cv2": {"masks", "objects", "outputs", "metrics", "training", "exports"},
+    "cv2": {"masks", "objects", "outputs", "metrics", "training", "exports", "review"},
     "scipy": {"objects"},
     "ray": {"batch"},
     "jinja2": {"evaluation", "review"},
