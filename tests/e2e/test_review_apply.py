@@ -6,6 +6,8 @@ import csv
 import json
 import re
 import shutil
+import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ import avscli
 from avscli.review.apply import ApplyOptions, apply_review
 from tests.conftest import Avs, Outcome
 from tests.e2e.results import decoded, frame_times, pictures, require_refusal
+from tests.e2e.test_process import AVS, PATIENCE_SECONDS, wait_until
 from tests.e2e.test_refusals import small_disk
 from tests.reviewed_runs import (
     ANALYSED,
@@ -31,6 +34,7 @@ from tests.reviewed_runs import (
     shown,
     write_reviewed_run,
 )
+from tests.run_folders import scene, write_run
 
 Shown = dict[int, dict[int, NDArray[np.bool_]]]
 """Masks by analysed frame and track."""
@@ -622,6 +626,24 @@ def test_an_interrupted_correction_leaves_nothing(run: Path, tmp_path: Path) -> 
     with pytest.raises(KeyboardInterrupt):
         apply_review(path, run, None, ApplyOptions(), pytest.fail, interrupt)
     assert sorted(each.name for each in run.parent.iterdir()) == [run.name]
+
+
+@pytest.mark.usefixtures("heeds_ctrl_c")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_in_the_middle_leaves_nothing(tmp_path: Path, number: int, code: int) -> None:
+    run = write_run(tmp_path / "runs" / "long.mp4", scene(6000))
+    path = tmp_path / "review.json"
+    path.write_text(json.dumps(review_of(run, do("reject", object=1))))
+    begun = tmp_path / "runs" / "long.mp4-reviewed.partial" / "frames.jsonl"
+    command = [*AVS, "review", str(run), "--apply", str(path), "-q"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        wait_until(lambda: begun.exists() or process.poll() is not None)
+        assert process.poll() is None, process.communicate()
+        process.send_signal(number)
+        out, err = process.communicate(timeout=PATIENCE_SECONDS)
+    assert (process.returncode, out) == (code, b"")
+    assert b"Traceback" not in err
+    assert [each.name for each in run.parent.iterdir()] == [run.name]
 
 
 @pytest.mark.parametrize("size", ["4k", "12k", "20k"])
