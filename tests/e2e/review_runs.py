@@ -36,6 +36,7 @@ def write_reviewed(
     source: Path | None = None,
     *,
     every: int = 2,
+    skipped: int = 0,
     names: Sequence[str] = NAMES,
     sound_name: str = "Bark",
     shown: dict[int, Shown] = SHOWN,
@@ -47,6 +48,7 @@ def write_reviewed(
         folder: of the run.
         source: the video; None is ``clip.mp4`` beside the folder.
         every: which frames are analysed; those between hold the masks.
+        skipped: how many frames lie before the range.
         names: of classes, the first that of the first track, and so on.
         sound_name: what is heard.
         shown: as `SHOWN`.
@@ -59,8 +61,8 @@ def write_reviewed(
     recorded = RecordedSource.of(probe(source), sha256="5" * 64)
     size_hw = recorded.height, recorded.width
     lines = []
-    for number, (pts, seconds) in enumerate(frame_stamps(source)):
-        at = number // every
+    for number, (pts, seconds) in [*enumerate(frame_stamps(source))][skipped:]:
+        at = (number - skipped) // every
         tracks = [track for track, is_shown in shown.items() if is_shown(at)]
         entry = {
             "v": 2,
@@ -68,7 +70,7 @@ def write_reviewed(
             "pts": pts,
             "time": round(float(seconds), 6),
             "state": "sounding" if tracks else "nothing_sounds",
-            "interpolated": number % every > 0,
+            "interpolated": (number - skipped) % every > 0,
             "score": 0.9,
             "audio_dbfs": -20.0 - at,
             "flags": ["flicker"] if at == 9 else [],

@@ -149,6 +149,17 @@ def test_every_frame_is_reached_whatever_the_clock_and_orientation(
         assert frame_number(picture_of_video(tab)) == 2
 
 
+def test_a_run_of_a_part_shows_that_part(avs: Avs, tmp_path: Path) -> None:
+    folder = write_reviewed(tmp_path / "run", skipped=20, start_offset_seconds=0.25)
+    assert avs("review", folder, "-q").code == 0
+    with shown(folder / "review.html") as tab:
+        assert frame_number(picture_of_video(tab)) == 20
+        seek(tab, 13)
+        assert frame_number(picture_of_video(tab)) == 33
+        assert (drawn_pixels(tab) == union(6, 1, 2)).all()
+        assert "frame 33" in tab.value("byId('clock').textContent")
+
+
 def test_keys_move_between_events_moments_and_objects(page: Path) -> None:
     with shown(page) as tab:
         for row in (12, 24, 30):  # starts and ends of intervals
@@ -514,6 +525,13 @@ def test_zooming_and_clicking_seeks_to_what_is_there(page: Path) -> None:
         tab.wait_until("page.player.row === 30")
         tab.press("0")
         assert tab.value("[page.timeline.from, page.timeline.to]") == pytest.approx([0, 2])
+
+
+@pytest.mark.parametrize("options", [("--overlay",), ("--overwrite",), ("--apply", "x", "--embed")])
+def test_options_of_the_other_use_are_refused(
+    options: tuple[str, ...], avs: Avs, run: Path
+) -> None:
+    assert "has no meaning" in require_refusal(avs("review", run, *options), 2)
 
 
 def test_a_folder_that_is_no_run_is_refused(avs: Avs, tmp_path: Path) -> None:
