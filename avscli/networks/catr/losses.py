@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 REFERRED_COST, DICE_COST = 2.0, 7.0  # of a query for a source; the second is a literal, the first
 # and the weight of queries without a source are those of MTTR, from which the settings descend.
 UNREFERRED_WEIGHT = 0.1
+# What a loss counts before a recipe weighs it: as published, and MTTR's for Dice.
+WEIGHTS = {"referred": 1.0, "dice": 5.0, "focal": 5.0, "bce": 4.0}
 FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
 MOST_SOURCES = 8  # of a step, where sources are taught apart; what is smaller joins the last one
 
@@ -50,7 +52,7 @@ class Pairs(NamedTuple):
 def query_losses(
     answers: Answers, targets: Tensor, labelled: Tensor, *, official: bool, apart: bool = False
 ) -> dict[str, Tensor]:
-    """Return each loss, summed over the labelled steps and the decoder's layers.
+    """Return each loss, weighed, summed over the labelled steps and the decoder's layers.
 
     Args:
         answers: of B clips of T steps.
@@ -67,15 +69,15 @@ def query_losses(
     known = truth != VOID
     sources = [sources_of(mask == 1, apart=apart) for mask in truth]
     of_all = torch.stack([values.float().sum() for values in answers]).sum() * 0.0
-    totals = dict.fromkeys(("referred", "dice", "focal", "bce"), of_all)
+    totals = dict.fromkeys(WEIGHTS, of_all)
     for layer in range(len(answers.scores)):
         scores, masks = answers.scores[layer][labelled].float(), answers.masks(layer)[labelled]
         pairs = matched(scores, masks, sources, known)
         chosen = resize(masks[pairs.steps, pairs.queries][:, None], truth.shape[-2:])[:, 0]
         of_pairs = mask_losses(chosen, pairs.sources, known[pairs.steps], official=official)
-        totals["referred"] = totals["referred"] + referred_loss(scores, pairs).sum()
-        for name, values in of_pairs.items():
-            totals[name] = totals[name] + (values * pairs.weights).sum()
+        sums = {name: (values * pairs.weights).sum() for name, values in of_pairs.items()}
+        sums["referred"] = referred_loss(scores, pairs).sum()
+        totals = {name: total + WEIGHTS[name] * sums[name] for name, total in totals.items()}
     return totals
 
 

@@ -97,7 +97,7 @@ class CATR(nn.Module):
         )
 
     def losses(self, inputs: NetworkInput, truth: Supervision) -> dict[str, Tensor]:
-        """Return ``referred``, ``dice``, ``focal`` and ``bce``, summed over the labelled steps.
+        """Return ``referred``, ``dice``, ``focal`` and ``bce``: `query_losses`.
 
         With ``union_of_queries``, each connected region of a target has a query of its own.
         """
