@@ -21,6 +21,7 @@ from avscli.training.engine import Engine
 from avscli.training.networks.plain import NetworkTraining
 from avscli.training.networks.registry import training_of
 from avscli.training.process_group import ProcessGroup
+from avscli.training.recipe_files import find_recipe
 from avscli.training.start import StartWeights
 from tests.networks_for_tests import TINY_SPEC, make_inputs, make_network
 from tests.recipes import TINY_CLIP_SPEC, tiny_couple_recipe, tiny_recipe
@@ -163,3 +164,18 @@ def test_pcmanet_learns_from_couples_as_from_clips_of_one_step():
     plain = NetworkTraining(network).couple_losses(batch, recipe)
     assert isinstance(batch.inputs(), NetworkInput)
     torch.testing.assert_close(own, plain)
+
+
+@pytest.mark.parametrize("network", registry.list_networks())
+def test_every_network_takes_a_step_of_the_comparison(tmp_path, network):
+    recipe = find_recipe(f"compare/{network}").with_overrides(
+        steps=1, batch_samples=2, sample_size_hw=(64, 64), late_size_hw=(64, 64), frozen_share=0.0
+    )
+    task = CoupleTask(recipe, [SceneSamples(SCENE_NAMES)], [1.0])
+    before = {name: value.clone() for name, value in task.network.state_dict().items()}
+    Engine(task, tmp_path).run(lambda _progress: None)
+    after = task.network.state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert any(name.startswith("backbone.") for name in changed)
+    assert any(not name.startswith("backbone.") for name in changed)
+    assert not any(name.startswith("audio_encoder.") for name in changed)

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from avscli.errors import UsageError
+from avscli.networks.registry import list_networks
 from avscli.training.recipe_files import find_recipe
 from tests.recipes import write_recipe
 
@@ -94,3 +95,22 @@ def test_couples_teach_no_classes():
     )
     with pytest.raises(UsageError, match="task must be 'binary'"):
         recipe.with_overrides(spec=classes)
+
+
+def of_comparison(network: str) -> dict[str, object]:
+    """Return what a recipe of the comparison shares with the others."""
+    recipe = find_recipe(f"compare/{network}")
+    assert (recipe.name, recipe.spec.network) == (f"compare-{network}", network)
+    shared = recipe.fingerprint()
+    for own in ("name", "loss_weights"):
+        del shared[own]
+    of_spec = shared["spec"]
+    settings = of_spec.pop("architecture")
+    del of_spec["network"]
+    encoders = ("backbone", "output_stride", "audio_encoder", "channels")
+    return shared | {name: settings[name] for name in encoders}
+
+
+@pytest.mark.parametrize("network", list_networks())
+def test_every_network_has_a_recipe_that_is_like_the_others_but_for_the_network(network):
+    assert of_comparison(network) == of_comparison("pcmanet")
