@@ -10,12 +10,13 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import is_dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import NoneType, UnionType
 from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 _LONGEST_SHOWN = 60
+_PLAIN = (int, float, str, bool, NoneType)
 
 
 def parsed(text: str | bytes) -> object:
@@ -62,9 +63,11 @@ def decoded(kind: type[T], value: object, *, ignore_unknown: bool = False) -> T:
 
 def _decoded(kind: Any, value: object, where: str, ignore_unknown: bool) -> Any:
     """Decode one value; `where` is its place in the document."""
-    origin, inner = get_origin(kind), get_args(kind)
+    if kind in _PLAIN:
+        return _plain(kind, value, where)
     if is_dataclass(kind):
         return _object(kind, value, where, ignore_unknown)
+    origin, inner = _parts_of(kind)
     if origin in (Union, UnionType):
         return _one_of(inner, value, where, ignore_unknown)
     if origin is tuple and isinstance(value, list | tuple):  # Ray hands tuples on as they are
@@ -79,6 +82,10 @@ def _decoded(kind: Any, value: object, where: str, ignore_unknown: bool) -> Any:
             key: _decoded(inner[1], item, f"{where}.{key}", ignore_unknown)
             for key, item in value.items()
         }
+    return _plain(kind, value, where)
+
+
+def _plain(kind: Any, value: object, where: str) -> object:
     if not _is_plain(kind, value):
         name = kind.__name__ if isinstance(kind, type) else str(kind)
         raise ValueError(f"{where or 'it'} is {_shown(value)}, expected {name}")
@@ -87,15 +94,16 @@ def _decoded(kind: Any, value: object, where: str, ignore_unknown: bool) -> Any:
 
 def _is_plain(kind: Any, value: object) -> bool:
     """Say whether a value is of a type without parts."""
-    if get_origin(kind) is Literal:
-        return isinstance(value, str) and value in get_args(kind)
-    if kind is Any or kind is object:
-        return True
-    if kind is float:
-        return _is_number(value)
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool)
-    return kind in (bool, str, NoneType) and isinstance(value, kind)
+    if kind is float:
+        return _is_number(value)
+    if kind in _PLAIN:
+        return isinstance(value, kind)
+    if kind is Any or kind is object:
+        return True
+    origin, allowed = _parts_of(kind)
+    return origin is Literal and isinstance(value, str) and value in allowed
 
 
 def _object(kind: Any, value: object, where: str, ignore_unknown: bool) -> Any:
@@ -126,6 +134,11 @@ def _one_of(kinds: tuple[Any, ...], value: object, where: str, ignore_unknown: b
         if _is_plain(kind, value):
             return value
     return _decoded(last, value, where, ignore_unknown)
+
+
+@cache  # of annotations, of which there are as many as in the code
+def _parts_of(kind: Any) -> tuple[Any, tuple[Any, ...]]:
+    return get_origin(kind), get_args(kind)
 
 
 @lru_cache
