@@ -304,13 +304,18 @@ def _containers(value: Any) -> list[Any]:
     return found
 
 
+def _odd_value(draw: Random, *others: object) -> object:
+    """Return one of its own: a later change must neither reach the constant nor close a circle."""
+    return copy.deepcopy(draw.choice((*_ODD_VALUES, *others)))
+
+
 def _change_one(draw: Random, holder: Any) -> str:
     keys = list(holder) if isinstance(holder, dict) else list(range(len(holder)))
     key = draw.choice(keys)
     change = draw.choice(("replace", "replace", "replace", "retype", "remove", "repeat", "extra"))
     match change:
         case "replace":
-            holder[key] = draw.choice((*_ODD_VALUES, _DEEP))
+            holder[key] = _odd_value(draw, _DEEP)
         case "retype":
             holder[key] = draw.choice((str(holder[key])[:200], [holder[key]], {"0": holder[key]}))
         case "remove":
@@ -320,9 +325,9 @@ def _change_one(draw: Random, holder: Any) -> str:
         case "repeat":
             holder[draw.choice(keys)] = copy.deepcopy(holder[key])
         case "extra" if isinstance(holder, list):
-            holder.append(draw.choice(_ODD_VALUES))
+            holder.append(_odd_value(draw))
         case "extra":
-            holder[draw.choice(("", "x", "__class__", str(key).upper()))] = draw.choice(_ODD_VALUES)
+            holder[draw.choice(("", "x", "__class__", str(key).upper()))] = _odd_value(draw)
     return f"{change} {str(key)[:40]!r}"
 
 

@@ -7,11 +7,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
 from tests.fuzz.kinds import KINDS
+from tests.fuzz.mutators import mutate_json
 from tests.fuzz.planted import NOTICED, behaves
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="watches processes as Linux does")
@@ -47,6 +49,17 @@ def test_no_damaged_input_breaks_a_promise(tmp_path: Path) -> None:
     refused = [result for result in results if result["code"] not in (0, 8)]
     assert NUM_INPUTS / 5 < len(refused) < NUM_INPUTS, "damage is neither harmless nor hopeless"
     assert not any((tmp_path / "out" / "inputs").iterdir()), "what went well is cleared away"
+
+
+def test_damage_to_json_depends_on_the_seed_alone_and_never_closes_a_circle() -> None:
+    document = {"a": [[], {}, [1, 2]], "b": []}
+
+    def all_damage() -> list[str]:
+        return [repr(mutate_json(Random(seed), document)) for seed in range(3000)]
+
+    first = all_damage()
+    assert first == all_damage()
+    assert not any("[...]" in told or "{...}" in told for told in first)
 
 
 @pytest.fixture(scope="module")
