@@ -110,6 +110,9 @@ def published_vggish() -> dict[str, Tensor]:
         PublishedCase("ms3", "avsbench-ms3", write_ms3, "resnet50", steps=1),
         PublishedCase("avss", "avsbench-avss", write_avss, "resnet50", steps=2),
         PublishedCase("catr/s4", "avsbench-s4", write_s4, "pvt_v2_b5", steps=1),
+        PublishedCase("tpavi/s4", "avsbench-s4", write_s4, "pvt_v2_b5", steps=1),
+        PublishedCase("tpavi/ms3", "avsbench-ms3", write_ms3, "resnet50", steps=1),
+        PublishedCase("tpavi/avss", "avsbench-avss", write_avss, "resnet50", steps=2),
     ],
     ids=lambda case: case.recipe,
 )

@@ -14,6 +14,7 @@ import torch
 from avscli.networks.c3n.consensus import class_activation, gated
 from avscli.networks.c3n.modules import AtrousPyramid
 from avscli.networks.encoders import own_sounds, tags_heard
+from avscli.networks.tpavi.losses import dice_loss, of_labelled
 from avscli.networks.tpavi.network import TPAVI
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from avscli.datatypes import NetworkInput, NetworkOutput, NetworkSpec
     from avscli.networks.c3n.consensus import Activation
+    from avscli.networks.losses import Supervision
     from avscli.networks.tpavi.modules import Fused
 
 
@@ -63,6 +65,21 @@ class C3N(TPAVI):
         tags = tags_heard(self.audio_encoder, audio)
         fused = self.fuse(inputs.frames, audio, inputs.valid, tags)
         return self.output_of(fused, inputs.valid, tags)
+
+    def losses(self, inputs: NetworkInput, truth: Supervision) -> dict[str, Tensor]:
+        """Return `entropy` of masks and, with one class, ``dice``; all of labelled steps.
+
+        Args:
+            inputs: B clips of T steps.
+            truth: of these.
+        """
+        audio = own_sounds(self.audio_encoder, inputs)
+        tags = tags_heard(self.audio_encoder, audio)
+        scores = self.fuse(inputs.frames, audio, inputs.valid, tags).scores
+        losses, logits = self.entropy(scores, truth), self.reading.logits(scores)
+        if logits.shape[1] == 1:
+            losses["dice"] = of_labelled(dice_loss, logits, truth)
+        return losses
 
     def fuse(
         self, frames: Tensor, audio: Tensor, valid: Tensor, tags: Tensor | None = None

@@ -13,11 +13,30 @@ import torch.nn.functional as F
 
 from avscli.datatypes import VOID
 from avscli.networks.layers import resize
+from avscli.networks.losses import SoftOverlap
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
+
+    from avscli.networks.losses import Supervision
+
+
+def of_labelled(
+    loss: Callable[[Tensor, Tensor], Tensor], logits: Tensor, truth: Supervision
+) -> Tensor:
+    """Return a loss of frames, summed over labelled steps; zero, with a graph, where none is.
+
+    Args:
+        loss: of logits [N, C, h, w] and targets [N, H, W], to [N].
+        logits: [B·T, C, h, w].
+        truth: of the same clips.
+    """
+    labelled = truth.labelled.flatten()
+    if not labelled.any():
+        return logits.float().sum() * 0.0
+    return loss(logits[labelled], truth.targets.flatten(0, 1)[labelled]).sum()
 
 
 def pixel_entropy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -46,11 +65,9 @@ def dice_loss(logits: Tensor, targets: Tensor) -> Tensor:
         logits: [N, 1, h, w].
         targets: [N, H, W] uint8: 0 or 1, 255 void.
     """
-    scored = targets != VOID
-    marked = resize(logits.float(), targets.shape[-2:])[:, 0].sigmoid() * scored
-    truth = (targets == 1).float()
-    both, each = (x.sum(dim=(1, 2)) for x in (marked * truth, marked + truth))
-    return 1.0 - 2.0 * (both + 1.0) / (each + 1.0)
+    scores = resize(logits.float(), targets.shape[-2:])[:, 0]
+    overlap = SoftOverlap.of(scores, targets)
+    return 1.0 - 2.0 * (overlap.intersection + 1.0) / (overlap.sums + 1.0)
 
 
 def audio_visual_matching(

@@ -14,6 +14,8 @@ from torch import nn
 from avscli.networks.dilation import DilatedSum
 from avscli.networks.encoders import channels_of, encoded, own_sounds, tags_heard
 from avscli.networks.evidence import ScoreReading
+from avscli.networks.losses import evidence_losses
+from avscli.networks.tpavi.losses import audio_visual_matching, of_labelled, pixel_entropy
 from avscli.networks.tpavi.modules import InteractingDecoder, listening_shares
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from avscli.datatypes import CheckpointInfo, NetworkInput, NetworkOutput, NetworkSpec
+    from avscli.networks.losses import Supervision
     from avscli.networks.tpavi.modules import Fused
 
 
@@ -82,6 +85,33 @@ class TPAVI(nn.Module):
         """Return what was fused for clips with [B, T] steps, and what was heard, as an output."""
         scores = fused.scores.reshape(*valid.shape, *fused.scores.shape[1:])
         return self.reading.output([scores], scores.new_zeros(*valid.shape, 0), heard=heard)
+
+    def losses(self, inputs: NetworkInput, truth: Supervision) -> dict[str, Tensor]:
+        """Return `entropy` of masks, and ``matching`` of what is marked with what is heard.
+
+        The first is of labelled steps. The second (`audio_visual_matching`) needs no labels: it is
+        a mean over valid steps, counted as often as steps are labelled.
+
+        Args:
+            inputs: B clips of T steps.
+            truth: of these.
+        """
+        audio = own_sounds(self.audio_encoder, inputs)
+        fused = self.fuse(inputs.frames, audio, inputs.valid)
+        logits = self.reading.logits(fused.scores)
+        steps = inputs.valid.flatten().float()
+        matching = (audio_visual_matching(logits, fused.maps, fused.sounds) * steps).sum()
+        mean = matching / steps.sum().clamp_min(1.0)
+        return {**self.entropy(fused.scores, truth), "matching": mean * truth.labelled.sum()}
+
+    def entropy(self, scores: Tensor, truth: Supervision) -> dict[str, Tensor]:
+        """Return ``entropy`` of scores [B·T, ·, H, W], and of evidence its ``divergence``."""
+        if self.reading.evidence is None:
+            return {"entropy": of_labelled(pixel_entropy, scores, truth)}
+        concentration = self.reading.concentration(scores)
+        of_steps = concentration.reshape(*truth.labelled.shape, *concentration.shape[1:])
+        told = evidence_losses(of_steps, truth)
+        return {"entropy": told.cross_entropy, "divergence": told.divergence}
 
     def encode_sound(self, log_mel: Tensor) -> Tensor:
         """Encode log-mel patches [N, 1, ·, ·] to [N, D]: what no picture has touched.

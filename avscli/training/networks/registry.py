@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from avscli.training.networks.plain import NetworkTraining
 
 _PLAIN = "avscli.training.networks.plain"
-_OTHERS = {"pcmanet": "avscli.training.networks.pcmanet.training"}
+_OTHERS = {
+    "c3n": "avscli.training.networks.c3n",
+    "pcmanet": "avscli.training.networks.pcmanet.training",
+}
 
 
 def training_of(network: AVSNetwork) -> NetworkTraining:
