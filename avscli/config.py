@@ -21,6 +21,7 @@ Engine = Literal["local", "ray"]
 Split = Literal["train", "val", "test"]
 Marked = Literal["auto", "white", "black", "labels", "alpha", "crowds"]
 Preference = Literal["recall", "balanced", "precision"]
+FrameRate = float | Literal["auto"]
 MatteKind = Literal["vp9", "prores", "white"]
 EvalProtocol = Literal["avs", "clips", "network", "avsbench", "avss"]
 
@@ -35,22 +36,25 @@ class ReadOptions:
     """Which frames and which sound to read from a source.
 
     Attributes:
-        fps: analysed frames per second; None analyses every frame ("native").
+        fps: analysed frames per second; None analyses every frame ("native"); ``auto`` looks at
+            as many as it takes, and carries masks to the others along what moves.
         start_seconds, end_seconds: half-open range [start, end) measured from the first
             video frame; None leaves that side open.
         audio_track: zero-based index among the file's audio tracks.
         no_audio: ``error`` refuses files without sound, ``empty`` treats them as silent.
     """
 
-    fps: float | None = None
+    fps: FrameRate | None = None
     start_seconds: float | None = None
     end_seconds: float | None = None
     audio_track: int = 0
     no_audio: NoAudioPolicy = "error"
 
     def __post_init__(self) -> None:
-        if self.fps is not None and not 0.0 < self.fps <= 1000.0:
-            raise UsageError(f"--fps must lie in (0, 1000] or be 'native', got {self.fps}")
+        if isinstance(self.fps, float | int) and not 0.0 < self.fps <= 1000.0:
+            raise UsageError(
+                f"--fps must lie in (0, 1000] or be 'native' or 'auto', got {self.fps}"
+            )
         if self.start_seconds is not None and self.start_seconds < 0:
             raise UsageError(f"--start must not be negative, got {self.start_seconds}")
         if self.end_seconds is not None and self.end_seconds <= (self.start_seconds or 0.0):
@@ -268,7 +272,7 @@ class EvalOptions:
     prefer: Preference = "balanced"
     threshold: float | None = None
     counterfactual: bool = False
-    fps: float | None = None
+    fps: FrameRate | None = None
     no_audio: NoAudioPolicy = "error"
     num_classes: int = 2
     tolerance_seconds: float = 0.05

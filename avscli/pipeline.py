@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avscli import __version__
+from avscli.carrying import Carrier, read_blocks
 from avscli.checkpoints import load_network, read_golden
 from avscli.config import DEFAULT_WEIGHTS, SegmentOptions
 from avscli.datatypes import BALANCED
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from avscli.results import FramePrediction, Progress, SegmentationReport
 
 BATCHES_AHEAD = 2  # decoded and prepared while the network works
+BLOCKS_AHEAD = 1  # likewise, of `--fps auto`
 
 
 def open_runtime(weights: str, options: SegmentOptions, warn: Callable[[str], None]) -> Runtime:
@@ -78,7 +80,14 @@ def open_runtime(weights: str, options: SegmentOptions, warn: Callable[[str], No
                 f"{option} has no meaning for {weights}: it names classes",
                 hint=f"leave {option} out; each pixel takes its most probable class",
             )
-    network.spec.operating_point(options.prefer)  # refused before any file is opened
+    # Refused before any file is opened:
+    network.spec.operating_point(options.prefer)
+    if options.read.fps == "auto" and network.spec.clip_length > 1:
+        raise UsageError(
+            f"--fps auto has no meaning for {weights}: it sees {network.spec.clip_length} frames "
+            "together, so none of them can be left out",
+            hint="analyse fewer frames a second, for instance --fps 5",
+        )
     runtime = start(
         network,
         device,
@@ -184,13 +193,13 @@ def predict_frames(
     Close the generator when leaving early; it stops the decoding thread.
     """
     size_hw = reader.media.height, reader.media.width
-    with closing(predict_steps(reader, runtime)) as steps:
-        rule = mask_rule(runtime, options)
+    rule = mask_rule(runtime, options)
+    with closing(predict_steps(reader, runtime, rule)) as steps:
         yield from finish(steps, size_hw, rule, runtime.spec, runtime.warn)
 
 
 def predict_steps(
-    reader: ClipReader, runtime: Runtime, *, looks_at_all: bool = False
+    reader: ClipReader, runtime: Runtime, rule: MaskRule, *, looks_at_all: bool = False
 ) -> Generator[StepOutput, None, None]:
     """Yield what the network says about each analysed frame, in time order.
 
@@ -199,9 +208,17 @@ def predict_steps(
     Args:
         reader: of the file.
         runtime: of the network.
+        rule: how logits become masks, which says where a look is needed if the reader carries.
         looks_at_all: also where nothing can come of it, for those who ask what the network says
             of silence.
     """
+    if reader.carries:
+        carrier = Carrier(runtime.forward, runtime.spec, rule)
+        blocks = read_blocks(reader, runtime.spec, _encoded_sound(runtime))
+        with closing(prefetch(blocks, depth=BLOCKS_AHEAD)) as blocks_ahead:
+            for block in blocks_ahead:
+                yield from carrier.steps(block)
+        return
     batches = _batches(reader, runtime, looks_at_all=looks_at_all)
     with closing(prefetch(batches, depth=BATCHES_AHEAD)) as ahead:
         yield from in_time_order(
@@ -225,10 +242,14 @@ def mask_rule(runtime: Runtime, options: SegmentOptions) -> MaskRule:
 def _batches(
     reader: ClipReader, runtime: Runtime, *, looks_at_all: bool
 ) -> Iterator[tuple[list[Clip], PreparedBatch]]:
-    clips, encoder = iter(reader), runtime.sound_encoder
-    sound = None if encoder is None else EncodedSound(encoder, runtime.spec)
+    clips, sound = iter(reader), _encoded_sound(runtime)
     while batch := list(islice(clips, runtime.batch_clips)):
         yield batch, prepare(batch, runtime.spec, sound, looks_at_all=looks_at_all)
+
+
+def _encoded_sound(runtime: Runtime) -> EncodedSound | None:
+    encoder = runtime.sound_encoder
+    return None if encoder is None else EncodedSound(encoder, runtime.spec)
 
 
 def _sinks(making: Making) -> Iterator[FrameSink]:

@@ -24,7 +24,7 @@ from avscli.masks import (
 )
 from avscli.objects.naming import SourceProbabilities
 from avscli.objects.tracking import ObjectTracker
-from avscli.results import FrameConfidence, FramePrediction, HeardSound, SoundingObject
+from avscli.results import CARRIED, FrameConfidence, FramePrediction, HeardSound, SoundingObject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -57,6 +57,7 @@ class StepOutput:
         sources: what picture and sound say of the named sources; None from networks that name
             none.
         heard: [527] float32 probabilities of AudioSet's names; None from networks without a tagger.
+        is_carried: it was shown other frames, and what it said of these was carried here.
     """
 
     analysed: AnalysedFrame
@@ -65,6 +66,7 @@ class StepOutput:
     selected: tuple[float, ...] = ()
     sources: SourceProbabilities | None = None
     heard: NDArray[np.float32] | None = None
+    is_carried: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -260,13 +262,14 @@ def _heard(step: StepOutput, spec: NetworkSpec) -> tuple[HeardSound, ...]:
     if step.audio_dbfs < SILENCE_DBFS:
         return ()
     if step.heard is not None:
-        sounds = map(HeardSound, audioset_names(), step.heard.tolist())
+        names, likely = audioset_names(), np.flatnonzero(step.heard >= HEARD_FLOOR)
+        sounds = (HeardSound(names[i], float(step.heard[i])) for i in likely)
     elif step.sources is not None:
-        sounds = map(HeardSound, spec.source_classes, step.sources.sound.tolist())
+        pairs = zip(spec.source_classes, step.sources.sound.tolist(), strict=True)
+        sounds = (HeardSound(*pair) for pair in pairs if pair[1] >= HEARD_FLOOR)
     else:
         return ()
-    likely = (sound for sound in sounds if sound.probability >= HEARD_FLOOR)
-    return tuple(sorted(likely, key=lambda sound: -sound.probability))[:MOST_HEARD]
+    return tuple(sorted(sounds, key=lambda sound: -sound.probability))[:MOST_HEARD]
 
 
 def _judged(
@@ -336,6 +339,8 @@ def _flags(
         yield "flash"
     if agreement < LOW_AGREEMENT and notable:
         yield "low_agreement"
+    if decided.candidate.step.is_carried:
+        yield CARRIED
 
 
 def _grid_size(logits: Logits) -> SizeHW:

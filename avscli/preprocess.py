@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -21,15 +21,18 @@ from avscli.datatypes import SAMPLE_RATE_HZ, NetworkInput, PatchTrack
 from avscli.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence, Set
 
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from avscli.datatypes import AnalysedFrame, AudioTrack, Clip, NetworkSpec, Padding
+    from avscli.datatypes import AnalysedFrame, Clip, NetworkSpec, Padding
 
     SoundEncoder = Callable[[Tensor], Tensor]
     """From log-mel patches [N, 1, ·, ·] float32 to embeddings [N, D] float32, on the CPU."""
+
+
+_WINDOWS_PER_PASS = 32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,8 +79,19 @@ def prepare(
         ValueError: the clips differ in shape.
         DataError: the network hears other patches than the clips hold in place of sound.
     """
+    unseen = prepare_unseen(clips, spec, sound, looks_at_all=looks_at_all)
+    return replace(unseen, inputs=with_pictures(unseen.inputs, clips, spec))
+
+
+def prepare_unseen(
+    clips: Sequence[Clip],
+    spec: NetworkSpec,
+    sound: EncodedSound | None = None,
+    *,
+    looks_at_all: bool = False,
+) -> PreparedBatch:
+    """Prepare clips as `prepare` does, with zeros that take no room in place of pictures."""
     valid = np.stack([clip.valid for clip in clips])
-    frames = torch.from_numpy(np.stack([clip.frames for clip in clips]))
     heard = [(sound or _Patches(spec)).heard(clip) for clip in clips]
     levels = np.full(valid.shape, -np.inf)
     levels[valid] = np.concatenate([_levels_dbfs(clip) for clip in clips])
@@ -87,13 +101,20 @@ def prepare(
     steps = _filled(steps, valid, spec.padding)
     none = torch.zeros(*valid.shape, 0, *FRONT_ENDS[spec.log_mel].patch_shape)
     inputs = NetworkInput(
-        frames=_filled(normalised(frames, spec), valid, spec.padding),
+        frames=torch.zeros(()).expand(len(clips), *clips[0].frames.shape),
         log_mel=steps if sound is None else none,
         valid=torch.from_numpy(valid),
         embeddings=None if sound is None else steps,
         silent=None if looks_at_all else torch.from_numpy(levels < SILENCE_DBFS),
     )
     return PreparedBatch(inputs, levels)
+
+
+def with_pictures(inputs: NetworkInput, clips: Sequence[Clip], spec: NetworkSpec) -> NetworkInput:
+    """Return what `prepare_unseen` made of clips, or of more, with the pictures of these."""
+    frames = normalised(torch.from_numpy(np.stack([clip.frames for clip in clips])), spec)
+    valid = np.stack([clip.valid for clip in clips])
+    return replace(inputs, frames=_filled(frames, valid, spec.padding))
 
 
 class EncodedSound:
@@ -114,17 +135,38 @@ class EncodedSound:
 
     def heard(self, clip: Clip) -> Tensor:
         """Return what n valid steps of a clip with its sound hear, [n, 1 + S, D] embeddings."""
-        assert not isinstance(clip.audio, PatchTrack), "files have sound, not patches"
         moments = _moments_of(clip, self._spec)
-        self._encode(sorted(set(moments.ravel().tolist()) - self._known.keys()), clip.audio)
+        self._encode(self._windows_of(clip, self._known.keys()))
         embeddings = torch.stack([self._known[tick] for tick in moments.ravel().tolist()])
         self._forget_before(int(moments.min()))
         return embeddings.reshape(*moments.shape, -1)
 
-    def _encode(self, ticks: list[int], track: AudioTrack) -> None:
+    def hear_ahead(self, clips: Sequence[Clip]) -> None:
+        """Encode what the next clips hear, many windows at once.
+
+        That takes a fifth of the time of clips of one frame, one after the other; embeddings are
+        the same but for rounding.
+        """
+        windows: dict[int, NDArray[np.float32]] = {}
+        for clip in clips:
+            windows |= self._windows_of(clip, self._known.keys() | windows.keys())
+        ticks = list(windows)
+        for i in range(0, len(ticks), _WINDOWS_PER_PASS):
+            self._encode({tick: windows[tick] for tick in ticks[i : i + _WINDOWS_PER_PASS]})
+
+    def _windows_of(self, clip: Clip, known: Set[int]) -> dict[int, NDArray[np.float32]]:
+        """Return what a clip hears, by tick in rising order, but for what is known."""
+        assert not isinstance(clip.audio, PatchTrack), "files have sound, not patches"
+        ticks = sorted(set(_moments_of(clip, self._spec).ravel().tolist()) - known)
         if not ticks:
+            return {}
+        windows = centred_windows(clip.audio, np.array(ticks) / TICKS_PER_SECOND)
+        return dict(zip(ticks, windows, strict=True))
+
+    def _encode(self, windows_of: Mapping[int, NDArray[np.float32]]) -> None:
+        if not windows_of:
             return
-        windows = centred_windows(track, np.array(ticks) / TICKS_PER_SECOND)
+        ticks, windows = list(windows_of), np.stack(list(windows_of.values()))
         embeddings = self._encoder(FRONT_ENDS[self._spec.log_mel].of_windows(windows))
         self._known |= zip(ticks, embeddings, strict=True)
 

@@ -113,7 +113,7 @@ class ReportBuilder:
             self._first_seconds = seconds
         self._last_seconds = seconds
         self.num_frames += 1
-        self._num_analysed += not prediction.interpolated
+        self._num_analysed += prediction.is_looked_at
         self._num_sounding += prediction.state == "sounding"
         self._score_sum += prediction.confidence.score
 

@@ -19,6 +19,7 @@ from avscli.errors import ExitCode
 if TYPE_CHECKING:
     from avscli.datatypes import FrameStamp, MediaInfo
 
+CARRIED = "carried"  # flag of frames that were not looked at
 FrameState = Literal["sounding", "nothing_sounds", "silent"]
 
 
@@ -38,7 +39,7 @@ class FrameConfidence:
         audio_dbfs: level of the frame's audio window; -inf for digital silence.
         selected: share of query positions each masked attention stage still asked the sound
             about, coarse to fine; empty for networks without such stages.
-        flags: any of silent, mask_while_silent, flicker, flash, low_agreement.
+        flags: any of silent, mask_while_silent, flicker, flash, low_agreement, carried.
     """
 
     score: float
@@ -112,6 +113,11 @@ class FramePrediction:
     state: FrameState
     interpolated: bool
     confidence: FrameConfidence
+
+    @property
+    def is_looked_at(self) -> bool:
+        """Whether the network was shown this frame, rather than one that its mask is from."""
+        return not self.interpolated and CARRIED not in self.confidence.flags
 
     @property
     def label_map(self) -> NDArray[np.uint8]:

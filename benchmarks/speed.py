@@ -58,6 +58,11 @@ VARIANTS = {
     "bf16": ["--precision", "bf16"],
     "without overlay": ["--precision", "fp32", "--write", "coco,csv"],
     "--fps 5": ["--precision", "fp32", "--fps", "5"],
+    "--fps auto": ["--precision", "fp32", "--fps", "auto"],
+    "--fps auto, bf16": ["--precision", "bf16", "--fps", "auto"],
+    "--fps auto, bf16, without overlay": [
+        *("--precision", "bf16", "--fps", "auto", "--write", "coco,csv")
+    ],
     "--fps 5 without overlay": ["--precision", "fp32", "--fps", "5", "--write", "coco,csv"],
     "8 clips a pass": ["--precision", "fp32", "--batch-clips", "8"],
     "one network thread": ["--precision", "fp32"],

@@ -27,6 +27,7 @@ OFF_SCREEN = "off_screen"
 ANY = "any"
 
 
+@cache
 def audioset_names() -> tuple[str, ...]:
     """Return the 527 names, by index."""
     return tuple(name for name, _ in _rows())

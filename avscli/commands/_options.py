@@ -12,6 +12,7 @@ from avscli.config import (
     CHOSEN_ARTIFACTS,
     ArtifactName,
     DevicePrecision,
+    FrameRate,
     NoAudioPolicy,
     Preference,
     ReadOptions,
@@ -38,12 +39,14 @@ def parse_time(text: str) -> float:
     return seconds
 
 
-def parse_fps(text: str) -> float:
+def parse_fps(text: str) -> FrameRate:
     """Read a rate; ``native`` is 0, which stands for every frame.
 
-    >>> parse_fps("native"), parse_fps("2.5")
-    (0.0, 2.5)
+    >>> parse_fps("native"), parse_fps("auto"), parse_fps("2.5")
+    (0.0, 'auto', 2.5)
     """
+    if text == "auto":
+        return "auto"
     if text == "native":
         return 0.0
     try:
@@ -51,7 +54,7 @@ def parse_fps(text: str) -> float:
     except ValueError:
         rate = 0.0
     if not rate > 0:
-        raise typer.BadParameter(f"{text!r} is neither 'native' nor a positive number")
+        raise typer.BadParameter(f"{text!r} is neither 'native' nor 'auto' nor a positive number")
     return rate
 
 
@@ -132,8 +135,9 @@ FpsOption = Annotated[
     float,
     typer.Option(
         parser=parse_fps,
-        metavar="native|FLOAT",
-        help="Analysed frames per second; the frames between hold the mask.",
+        metavar="native|auto|FLOAT",
+        help="Analysed frames per second; those between hold the mask. auto: as many as it takes, "
+        "masks move along between.",
     ),
 ]
 PreferOption = Annotated[

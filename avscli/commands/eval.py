@@ -15,6 +15,7 @@ from avscli.config import (
     DEFAULT_WEIGHTS,
     DataSelection,
     EvalOptions,
+    ReadOptions,
     SegmentOptions,
     StoredOptions,
 )
@@ -68,6 +69,7 @@ def evaluate(
         report = _masks(predicted, true, options, quiet=quiet)
     else:
         run = SegmentOptions(
+            read=ReadOptions(fps=options.fps),
             prefer=options.prefer,
             threshold=options.threshold,
             device=device,

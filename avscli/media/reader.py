@@ -176,6 +176,11 @@ class ClipReader:
         self._to_network = _Resizer(media, network_frame_size(media, spec))
 
     @property
+    def carries(self) -> bool:
+        """Whether every frame is handed out for some to be looked at (``--fps auto``)."""
+        return self._options.fps == "auto"
+
+    @property
     def truncated(self) -> bool:
         """Whether the file ended well before its declared length."""
         return self._frames.truncated
@@ -259,7 +264,7 @@ class ClipReader:
         for image in self._frames:
             if self._follower is not None:
                 self._follower.keep(image)
-            if fps is None:
+            if fps is None or fps == "auto":
                 yield image, True
                 continue
             tick = int((image.seconds_in - range_start + _ROUNDING_SECONDS) * fps)

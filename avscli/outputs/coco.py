@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from avscli.outputs.disk import LineFile
 from avscli.outputs.journal import JOURNAL_NAME, count_frames, object_json, read_journal
 from avscli.outputs.tracks import under_one_name
+from avscli.results import CARRIED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -169,6 +170,7 @@ def _image(
         "time": entry.time_seconds,
         "audio_dbfs": entry.audio_dbfs,
         "heard": [asdict(sound) for sound in entry.heard],
+        **({CARRIED: True} if CARRIED in entry.flags else {}),
     }
 
 

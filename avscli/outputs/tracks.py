@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from avscli.results import ObjectSummary
+from avscli.results import CARRIED, ObjectSummary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -40,7 +40,7 @@ class _Sums:
         self.frames_of[each.category_id] += 1
         for sound in entry.heard:
             self.heard[sound.name] += sound.probability  # type: ignore[assignment]
-        self.flags.update(entry.flags)
+        self.flags.update(flag for flag in entry.flags if flag != CARRIED)
         self.since = entry.time_seconds if self.since is None else self.since
 
     def end(self, seconds: float) -> None:

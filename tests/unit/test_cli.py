@@ -119,7 +119,7 @@ def test_every_command_explains_itself(avs: Avs, command: list[str], flag: str) 
         ("--min-area", "1", "--min-area is a share of the frame in [0, 1), got 1.0"),
         ("--batch-clips", "0", "--batch-clips must be at least 1, got 0"),
         ("--audio-track", "-1", "--audio-track counts from 0, got -1"),
-        ("--fps", "2000", "--fps must lie in (0, 1000] or be 'native', got 2000.0"),
+        ("--fps", "2000", "--fps must lie in (0, 1000] or be 'native' or 'auto', got 2000.0"),
     ],
 )
 @pytest.mark.parametrize("command", ["segment", "batch"])

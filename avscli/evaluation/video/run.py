@@ -122,7 +122,12 @@ def _segment_options(options: EvalOptions) -> SegmentOptions:
         )
     if options.counterfactual:
         raise UsageError("--counterfactual changes the sound of stills, not of real video")
-    if options.fps is not None and options.fps < LEAST_FPS:
+    if options.fps == "auto" and "network" in options.protocols:
+        raise UsageError(
+            "--protocol network asks what the network says of every frame; --fps auto leaves "
+            "some out"
+        )
+    if isinstance(options.fps, float | int) and options.fps < LEAST_FPS:
         raise UsageError(
             f"--fps {options.fps:g} looks at seconds too rarely to score them",
             hint=f"at least {LEAST_FPS:g} frames a second, or 'native'",
@@ -177,7 +182,7 @@ def _seen_frames(
     size_hw = reader.media.height, reader.media.width
     rule, spec = mask_rule(runtime, run), runtime.spec
     first: float | None = None
-    with closing(predict_steps(reader, runtime, looks_at_all=alone)) as steps:
+    with closing(predict_steps(reader, runtime, rule, looks_at_all=alone)) as steps:
         ours, theirs = tee(steps)  # `finish` is one step ahead: so much waits for the other
         finished = finish(ours, size_hw, rule, spec)
         shipped = (frame for frame in finished if not frame.interpolated)

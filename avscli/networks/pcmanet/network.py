@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import nn
 
-from avscli.datatypes import SourceLogits
+from avscli.datatypes import LEAST_SOURCE, SourceLogits
 from avscli.errors import WeightsError
 from avscli.networks.encoders import encoded, in_float32
 from avscli.networks.evidence import ScoreReading
@@ -42,9 +42,7 @@ if TYPE_CHECKING:
 
 STAGES = (1, 2, 3, 4)  # fine to coarse; strides 4, 8, 16, 32
 _SURE_LOGIT = 20.0  # of what was not looked at
-# What no source class could make by this probability is not looked for. Of avsmix's validation
-# pairs and the foreign ones a tenth fall below; the surest pixel of these had a logit of −8.5.
-_LEAST_SOURCE = math.log(0.05 / 0.95)
+_LEAST_SOURCE_LOGIT = math.log(LEAST_SOURCE / (1 - LEAST_SOURCE))
 
 
 class PictureFeatures(NamedTuple):
@@ -406,5 +404,5 @@ def _worth_a_look(named: NamedSound | None, valid: Tensor, silent: Tensor | None
         return torch.ones_like(valid[:, 0])
     heard = ~silent
     if named is not None:
-        heard = heard & (named.sources.amax(dim=1).reshape(valid.shape) >= _LEAST_SOURCE)
+        heard = heard & (named.sources.amax(dim=1).reshape(valid.shape) >= _LEAST_SOURCE_LOGIT)
     return heard.any(dim=1)
