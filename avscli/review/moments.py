@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from avscli.review.corrected import OFF_SCREEN_FLAG
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -101,6 +103,8 @@ def _doubts(entry: JournalEntry) -> Iterator[tuple[MomentKind, int | None, float
         if kind in flags:
             yield kind, None, doubt
     if entry.objects or entry.audio_dbfs is None or entry.audio_dbfs < LOUD_DBFS:
+        return
+    if OFF_SCREEN_FLAG in flags:  # a reviewer has looked
         return
     if entry.heard and entry.heard[0].probability >= CLEARLY_HEARD:
         yield "heard_not_seen", None, 0.7 * entry.heard[0].probability

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import cv2
@@ -39,8 +40,9 @@ def thumbnail(run: Run, shown: JournalEntry | None, *, has_video: bool) -> bytes
         picture = _decoded(run, index, picture)
     for each in () if shown is None else shown.objects:
         colour = palette(NUM_COLOURS)[colour_number(each.track)].astype(np.float32)
-        mask = each.mask.pixels
-        picture[mask] = np.rint((1 - _OPACITY) * picture[mask] + _OPACITY * colour)
+        with suppress(ValueError):  # a mask that is damaged is not drawn on the page either
+            mask = each.mask.pixels
+            picture[mask] = np.rint((1 - _OPACITY) * picture[mask] + _OPACITY * colour)
     height = max(1, round(WIDTH * picture.shape[0] / picture.shape[1]))
     small = cv2.resize(picture, (WIDTH, height), interpolation=cv2.INTER_AREA)
     options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]

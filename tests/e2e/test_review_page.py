@@ -534,6 +534,19 @@ def test_options_of_the_other_use_are_refused(
     assert "has no meaning" in require_refusal(avs("review", run, *options), 2)
 
 
+def test_a_damaged_mask_is_not_drawn_and_breaks_nothing(avs: Avs, run: Path) -> None:
+    lines = (run / "frames.jsonl").read_text().splitlines()
+    entry = json.loads(lines[40])
+    entry["objects"][0]["segmentation"]["counts"] = "ooooooo4"
+    entry["objects"][1]["segmentation"]["counts"] = "0"
+    lines[40] = json.dumps(entry)
+    (run / "frames.jsonl").write_text("\n".join(lines) + "\n")
+    assert avs("review", run, "-q").code == 0
+    with shown(run / "review.html") as tab:
+        seek(tab, 40)
+        assert (drawn_pixels(tab) == union(20, 3)).all()
+
+
 def test_a_folder_that_is_no_run_is_refused(avs: Avs, tmp_path: Path) -> None:
     assert "no finished run" in require_refusal(avs("review", tmp_path), 3)
 

@@ -171,9 +171,11 @@ function runLengths(counts) {
   return runs;
 }
 
-/** Decode run lengths into the box around what they mark: { x, y, width, height, bits }, or null. */
-function decodedMask(counts, height) {
+/** Decode run lengths into the box around what they mark: { x, y, width, height, bits }; damaged: null. */
+function decodedMask(counts, [height, width]) {
   const runs = runLengths(counts);
+  const whole = runs.reduce((sum, run) => sum + (run < 0 ? NaN : run), 0);
+  if (whole !== height * width) return null;
   const box = boxOf(runs, height);
   if (!box) return null;
   const bits = new Uint8Array(box.width * box.height);

@@ -20,7 +20,7 @@ class Overlay {
   /** shown: [{ masks: [counts], colour: "#rrggbb", label }], opacity 0 … 1. */
   draw(shown, opacity) {
     this.clear();
-    const painted = shown.map((each) => ({ ...each, mask: unionOf(each.masks, this.height) }));
+    const painted = shown.map((each) => ({ ...each, mask: unionOf(each.masks, [this.height, this.width]) }));
     const visible = painted.filter(({ mask }) => mask);
     if (visible.length) this.paint(visible, opacity);
     this.write(visible);
@@ -95,8 +95,8 @@ class Overlay {
   }
 }
 
-function unionOf(masks, height) {
-  const decoded = masks.map((counts) => decodedMask(counts, height)).filter(Boolean);
+function unionOf(masks, size) {
+  const decoded = masks.map((counts) => decodedMask(counts, size)).filter(Boolean);
   if (decoded.length < 2) return decoded[0] ?? null;
   const box = boxAround(decoded);
   const bits = new Uint8Array(box.width * box.height);

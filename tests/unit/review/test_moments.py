@@ -88,6 +88,10 @@ def test_what_is_heard_and_not_seen_is_a_moment(
     assert found(entry(0, 0.9, level=level, heard=heard)) == []
 
 
+def test_what_a_reviewer_put_off_screen_is_no_moment_any_more() -> None:
+    assert found(entry(0, level=-20.0, heard=0.8, flags=("off_screen",))) == []
+
+
 def test_the_least_certain_comes_first_and_earlier_ones_before_later_ones() -> None:
     moments = found(
         entry(0, 0.5), entry(1, flags=("flash",)), entry(2, 0.1, seconds=9.0),
