@@ -50,6 +50,7 @@ class Page {
     this.range = null; // positions of the marked stretch
     this.moment = -1;
     this.drawing = 0;
+    this.drawn = null; // the position whose masks are on the canvas as they are now
     this.moments = table.moments.map((moment) => ({
       ...moment, clock: clockText(table.positionTimes[moment.worst]),
     }));
@@ -82,7 +83,7 @@ class Page {
   // ---- what is shown ----
 
   listen() {
-    this.player.addEventListener("row", () => this.showFrame());
+    this.player.addEventListener("row", () => this.showRow());
     this.player.addEventListener("seek", () => this.showClock());
     this.player.addEventListener("state", () => this.showPlaying());
     this.review.addEventListener("change", () => this.changed());
@@ -210,7 +211,18 @@ class Page {
     this.showClock();
   }
 
+  /** Another row is on the screen; one that holds the masks that are drawn needs no drawing. */
+  showRow() {
+    if (this.table.positionOf(this.player.row) !== this.drawn) {
+      this.showFrame();
+      return;
+    }
+    this.showClock();
+    this.overlay.row = this.player.row;
+  }
+
   showFrame() {
+    this.drawn = null;
     this.showClock();
     const position = this.table.positionOf(this.player.row);
     this.showNow(position);
@@ -231,6 +243,7 @@ class Page {
     if (waiting) return; // a held mask of another block is on its way, and draws again
     this.overlay.draw(shown, byId("opacity").value / 100);
     this.overlay.row = this.player.row;
+    this.drawn = position;
   }
 
   /** What to draw at a position: the masks that its objects have after all decisions. */
