@@ -90,6 +90,13 @@ class Scores {
     });
   }
 
+  /** What gives the scores in a piece of the object, which lies within one interval of the run. */
+  reader({ first, at }) {
+    const index = lastAtOrBefore(this.first, at ?? first);
+    const start = this.starts[index] - this.first[index];
+    return at === null ? (position) => this.percents[start + position] : () => this.percents[start + at];
+  }
+
   /** The score at a position; undefined where the run does not show the object. */
   at(position) {
     const index = lastAtOrBefore(this.first, position);

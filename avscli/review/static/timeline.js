@@ -21,15 +21,12 @@ class Timeline extends EventTarget {
     this.still = { tracks: document.createElement("canvas"), lanes: document.createElement("canvas") };
     this.state = { objects: [], offScreen: [], selected: null, range: null, seconds: table.start };
     this.heardRuns = heardRuns(table);
+    this.width = 1; // pixels of the time line; asking the layout for each of them would be slow
     this.colours = coloursOf(tracks);
     for (const canvas of [tracks, lanes]) this.listen(canvas);
     this.lanesBox.addEventListener("scroll", () => this.redraw());
     new ResizeObserver(() => this.redraw()).observe(tracks);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.redraw());
-  }
-
-  get width() {
-    return Math.max(1, this.tracks.clientWidth - LEFT);
   }
 
   xOf(seconds) {
@@ -116,6 +113,7 @@ class Timeline extends EventTarget {
     this.waiting = true;
     requestAnimationFrame(() => {
       this.waiting = false;
+      this.width = Math.max(1, this.tracks.clientWidth - LEFT);
       this.colours = coloursOf(this.tracks);
       this.lanes.parentElement.style.height = `${this.state.objects.length * LANE}px`;
       this.drawTracks();
@@ -249,12 +247,13 @@ class Timeline extends EventTarget {
     const [top, height] = TRACKS.heard;
     const { positionTimes } = this.table;
     let index = Math.max(0, this.heardRuns.findLastIndex(([first]) => positionTimes[first] <= this.from));
-    for (; index < this.heardRuns.length; index += 1) {
+    for (let drawn = 0; index < this.heardRuns.length; index += 1) {
       const [first, last, name] = this.heardRuns[index];
       const left = Math.max(LEFT, this.xOf(positionTimes[first]));
       const right = Math.min(LEFT + this.width, this.xOf(this.table.endOf(last)));
       if (left >= LEFT + this.width) break;
-      if (!name || right <= LEFT) continue;
+      if (!name || right <= LEFT || right < drawn + 1) continue; // of an hour, most are narrower
+      drawn = right;
       context.fillStyle = this.colours["--mark"];
       context.fillRect(left, top, Math.max(0.5, right - left - 1), height);
       if (right - left > 30) {
@@ -309,11 +308,22 @@ class Timeline extends EventTarget {
 
   /** The least certain frame of each column: the higher, the surer. */
   drawScores(context, object, top, height) {
+    const { positionTimes } = this.table;
+    const [start, end] = [this.from, this.to].map((time) => Math.max(0, lastAtOrBefore(positionTimes, time)));
+    const least = new Uint8Array(this.width).fill(101);
+    const scale = this.width / (this.to - this.from);
+    for (const piece of inside(object.pieces, start, end)) {
+      const scoreAt = this.table.scores.get(piece.track).reader(piece);
+      for (let position = piece.first; position <= piece.last; position += 1) {
+        const score = scoreAt(position);
+        const left = Math.max(0, Math.floor((positionTimes[position] - this.from) * scale));
+        const right = Math.min(this.width - 1, (this.table.endOf(position) - this.from) * scale - 1e-6);
+        for (let x = left; x <= right; x += 1) least[x] = Math.min(least[x], score);
+      }
+    }
     context.fillStyle = object.colour;
-    this.columns((x, first, last) => {
-      let least = 101;
-      for (let at = first; at <= last; at += 1) least = Math.min(least, object.scoreAt(at) ?? 101);
-      if (least <= 100) context.fillRect(x, top + height * (1 - least / 100), 1, 2);
+    least.forEach((score, x) => {
+      if (score <= 100) context.fillRect(LEFT + x, top + height * (1 - score / 100), 1, 2);
     });
   }
 }
