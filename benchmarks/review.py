@@ -28,6 +28,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+import av
 import imageio_ffmpeg
 import numpy as np
 from followed_scenes import CATEGORIES, truth_of
@@ -96,19 +97,27 @@ def scene_masks() -> list[tuple[JournalObject, ...]]:
     return found
 
 
-def write_run(
-    folder: Path, source: Path, masks: Sequence[tuple[JournalObject, ...]], num_frames: int
-) -> Run:
-    """Write a run whose frames have the given objects in turn."""
+def frame_times(source: Path) -> list[float]:
+    """Return the seconds of the frames of a video, by its packets."""
+    with av.open(str(source)) as container:
+        stream = container.streams.video[0]
+        stamps = [packet.pts for packet in container.demux(stream) if packet.pts is not None]
+        return [float(pts * stream.time_base) for pts in sorted(stamps)]
+
+
+def write_run(folder: Path, source: Path, masks: Sequence[tuple[JournalObject, ...]]) -> Run:
+    """Write the run of a video whose frames have the given objects in turn."""
     folder.mkdir(parents=True)
+    times = frame_times(source)
     rng = np.random.default_rng(1)
     with (folder / JOURNAL_NAME).open("w", encoding="utf-8") as journal:
-        for number, objects in zip(range(num_frames), itertools.cycle(masks), strict=False):
+        in_turn = zip(times, itertools.cycle(masks), strict=False)
+        for number, (seconds, objects) in enumerate(in_turn):
             heard = zip(rng.permutation(len(SOUNDS))[:5], rng.uniform(0.05, 1, 5), strict=True)
             entry = JournalEntry(
                 frame=number,
                 pts=number,
-                time_seconds=round(number / FPS, 6),
+                time_seconds=round(seconds, 6),
                 state="sounding" if objects else "nothing_sounds",
                 interpolated=False,
                 score=0.9,
@@ -118,7 +127,7 @@ def write_run(
                 objects=objects,
             )
             journal.write(entry.to_line() + "\n")
-    write_run_record(folder, report_of(folder, source, num_frames))
+    write_run_record(folder, report_of(folder, source, len(times)))
     return Run.open(folder)
 
 
@@ -150,7 +159,7 @@ def measure_long_run(
     program = imageio_ffmpeg.get_ffmpeg_exe()
     command = [program, "-v", "error", "-stream_loop", str(repeats - 1), "-i", str(clip)]
     subprocess.run([*command, "-c", "copy", str(video)], check=True)
-    run = write_run(folder / "long", video, masks, repeats * SECONDS * FPS)
+    run = write_run(folder / "long", video, masks)
     seconds = timed(lambda: write_page(run, folder / "long.html", print, lambda _read: None))
     page = folder / "long.html"
     numbers = {
@@ -209,7 +218,7 @@ def measure_batch(
         else:
             shutil.copyfile(folder / "videos" / "000.mp4", source)
         first = number % (len(masks) - BATCH_SECONDS * FPS)
-        write_run(root / source.name, source, masks[first:], BATCH_SECONDS * FPS)
+        write_run(root / source.name, source, masks[first:])
     seconds = timed(lambda: write_review(root, None, print, lambda _done, _of: None))
     pages = [path.stat().st_size for path in root.rglob("review.html")]
     assert len(pages) == num_runs
