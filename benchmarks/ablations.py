@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from avscli.config import DataSelection, EvalOptions
 from avscli.datasets.avsmix import AvsMix
+from avscli.datatypes import CheckpointInfo
 from avscli.devices import start
 from avscli.evaluation.network.data import open_data
 from avscli.evaluation.protocols import summary
@@ -125,6 +126,16 @@ def train_and_score(
         with progress_bar(task.num_steps, done=0, quiet=False) as tell:
             engine.run(tell)
     network.load_state_dict(engine.weights())
+    network.checkpoint = CheckpointInfo(
+        name="ablation",
+        sha256="",
+        num_parameters=sum(p.numel() for p in network.parameters()),
+        spec=network.spec,
+        trained_on=("avsmix", "generated scenes"),
+        scores={},
+        licence="none",
+        source=f"{task.num_steps} steps",
+    )
     runtime = start(network.eval(), "cpu", precision="fp32", warn=print)
     pairs = open_data(DataSelection("avsmix", options.avsmix, "val"))
     some = replace(pairs, samples=lambda: islice(pairs.samples(), 0, None, options.every))
