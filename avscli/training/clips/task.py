@@ -20,6 +20,7 @@ from avscli.networks.registry import build_network
 from avscli.training.clips.data import ClipBatches, batch_of
 from avscli.training.clips.validation import OverlapSums
 from avscli.training.engine import autocast, require_precision
+from avscli.training.networks.plain import require_known
 from avscli.training.networks.registry import training_of
 
 if TYPE_CHECKING:
@@ -64,10 +65,16 @@ class Objective(nn.Module):
         return self
 
     def forward(self, batch: ClipBatch) -> dict[str, Tensor]:
-        """Return the losses of a batch by name, each summed over its labelled steps."""
+        """Return the losses of a batch by name, each summed over its labelled steps.
+
+        Raises:
+            UsageError: the recipe weighs a loss that is not there.
+        """
         smoothing, progress = self.recipe.smoothing_pixels, self.side.progress
         truth = Supervision(batch.targets, batch.labelled, smoothing, progress)
-        return self.side.losses(batch.inputs, truth)
+        losses = self.side.losses(batch.inputs, truth)
+        require_known(self.recipe.loss_weights, losses)
+        return losses
 
 
 class ClipTask:

@@ -15,6 +15,7 @@ from torch import nn
 from avscli.errors import UsageError
 from avscli.networks.registry import build_network
 from avscli.training.couples.batches import CoupleBatches, SoundBatch
+from avscli.training.networks.plain import require_known
 from avscli.training.networks.registry import training_of
 
 if TYPE_CHECKING:
@@ -42,10 +43,16 @@ class Objective(nn.Module):
         self.network, self.side, self.recipe = side.module, side, recipe
 
     def forward(self, batch: SoundBatch | CoupleBatch) -> dict[str, Tensor]:
-        """Return the losses of a batch by name, each summed over its samples."""
+        """Return the losses of a batch by name, each summed over its samples.
+
+        Raises:
+            UsageError: the recipe weighs a loss that is not there.
+        """
         if isinstance(batch, SoundBatch):
             return self.side.sound_losses(batch)
-        return self.side.couple_losses(batch, self.recipe)
+        losses = self.side.couple_losses(batch, self.recipe)
+        require_known(self.recipe.loss_weights, losses)
+        return losses
 
 
 class CoupleTask:

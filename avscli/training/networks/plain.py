@@ -169,6 +169,19 @@ class NetworkTraining:
         """Take over what `state` returned."""
 
 
+def require_known(weights: Mapping[str, float], losses: Mapping[str, Tensor]) -> None:
+    """Check that a recipe weighs losses that there are.
+
+    Raises:
+        UsageError: it names another.
+    """
+    if unknown := sorted(weights.keys() - losses.keys()):
+        raise UsageError(
+            f"loss_weights names {unknown[0]!r}, and the network has no such loss",
+            hint=f"it has: {', '.join(losses)}",
+        )
+
+
 def training_of(network: AVSNetwork) -> NetworkTraining:
     """Return how any network trains."""
     return NetworkTraining(network)

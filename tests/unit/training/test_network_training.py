@@ -27,6 +27,7 @@ from tests.networks_for_tests import TINY_SPEC, make_inputs, make_network
 from tests.recipes import TINY_CLIP_SPEC, tiny_couple_recipe, tiny_recipe
 
 TOY = {"network": "toy", "architecture": {"channels": 4}}
+NO_WEIGHTS: dict[str, float] = {}
 MODEST_TOY = {"network": "toy", "architecture": {"channels": 4, "own_losses": True}}
 
 
@@ -41,17 +42,17 @@ def toy(**changes) -> NetworkTraining:
     return training_of(build_network(dataclasses.replace(TINY_SPEC, **{**TOY, **changes})))
 
 
-def couples(folder, *, sound_steps=0, **changes) -> Engine:
+def couples(folder, *, sound_steps=0, weights=NO_WEIGHTS, **changes) -> Engine:
     spec = dataclasses.replace(tiny_couple_recipe().spec, **changes)
     recipe = tiny_couple_recipe(
-        spec=spec, sound_steps=sound_steps, frozen_blocks=0, loss_weights={"modesty": 0.25}
+        spec=spec, sound_steps=sound_steps, frozen_blocks=0, loss_weights=weights
     )
     return Engine(CoupleTask(recipe, [SceneSamples(SCENE_NAMES)], [1.0]), folder)
 
 
-def clips(folder, **changes) -> Engine:
+def clips(folder, weights=NO_WEIGHTS, **changes) -> Engine:
     spec = dataclasses.replace(TINY_CLIP_SPEC, **changes)
-    recipe = tiny_recipe(spec=spec, loss_weights={"modesty": 0.25})
+    recipe = tiny_recipe(spec=spec, loss_weights=weights)
     sources = ClipSources(
         *((SceneClips(seeds, 5, (32, 32)),) for seeds in (TRAIN_SEEDS[:4], VALIDATION_SEEDS[:1]))
     )
@@ -126,10 +127,18 @@ def test_what_needs_no_gradient_stays_and_the_rest_learns(tmp_path, make):
 @pytest.mark.parametrize("make", [couples, clips])
 def test_the_recipe_weighs_a_networks_own_losses(tmp_path, make):
     measured = []
-    make(tmp_path, **MODEST_TOY).run(lambda progress: measured.append(progress.measured))
+    engine = make(tmp_path, weights={"modesty": 0.25}, **MODEST_TOY)
+    engine.run(lambda progress: measured.append(progress.measured))
     for losses in measured:
         expected = losses["stage1"] + 0.25 * losses["modesty"]
         assert losses["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("make", [couples, clips])
+def test_a_weight_of_a_loss_that_is_not_there_is_refused_with_those_that_are(tmp_path, make):
+    with pytest.raises(UsageError, match="loss_weights names 'modesty'") as caught:
+        make(tmp_path, weights={"modesty": 0.25}, **TOY).run(lambda _progress: None)
+    assert caught.value.hint == "it has: stage1"
 
 
 NAMELESS = {**TINY_SPEC.architecture, "audio_encoder": "mobile_audio", "source_classes": ""}
