@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from avscli.networks.catr.attention import LayerSizes, Memory
 
 _GROUPS = 8  # of the pixel decoder's norms
+_LEAST_EVIDENCE = 1e-30  # whose logarithm is a number, and has a gradient
 
 
 class Answers(NamedTuple):
@@ -41,6 +42,15 @@ class Answers(NamedTuple):
         """Return [B, T, Q] float32 logits of "refers to what sounds", a sigmoid each."""
         scores = self.scores[layer].float()
         return scores[..., 0] - scores[..., 1]
+
+    def any_referred(self, layer: int) -> Tensor:
+        """Return [B, T] float32 logits of "some query refers to what sounds".
+
+        Its probability is 1 − Π (1 − p) over the queries' own. While a network has not settled on
+        one of them for a thing, each is unsure, and all together are not.
+        """
+        none = F.softplus(self.referred(layer)).sum(dim=2).clamp_min(_LEAST_EVIDENCE)  # −log Π
+        return none + torch.log(-torch.expm1(-none))
 
     def masks(self, layer: int) -> Tensor:
         """Return [B, T, Q, h, w] float32 logits of all queries' masks."""
@@ -134,10 +144,10 @@ class PixelDecoder(nn.Module):
 
 
 def both(mask: Tensor, referred: Tensor) -> Tensor:
-    """Return the logits of two things at once: that a query is referred to, and marks a pixel.
+    """Return the logits of two things at once: that something sounds, and that it is this pixel.
 
     The probability is the product of the two: sigmoid(mask) · sigmoid(referred). So nothing is
-    marked at ½ where no query is referred to, and no pixel is surer than the query it comes from.
+    marked at ½ where no query is referred to, and no pixel is surer than that one is.
 
     >>> logits = both(torch.tensor([9.0, 9.0, -9.0]), torch.tensor([9.0, -1.0, 9.0]))
     >>> logits.sigmoid().round(decimals=2).tolist()

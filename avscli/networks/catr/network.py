@@ -31,9 +31,9 @@ class CATR(nn.Module):
     """Combinatorial-dependence audio-queried transformer.
 
     Every step is marked by the query with the highest score, which may be another one in the next
-    step. In the ``corrected`` variant the probability of a pixel is its own times the query's, so a
-    step in which no query is referred to stays empty; in the ``official`` one the score only
-    chooses.
+    step. In the ``corrected`` variant the probability of a pixel is that of the mask times that of
+    any query being referred to, so a step in which none is stays empty; in the ``official`` one the
+    scores only choose.
 
     Args:
         spec: of a binary network. ``spec.architecture`` names ``variant`` (``official`` or
@@ -166,17 +166,17 @@ class CATR(nn.Module):
         """
         referred, kernels = answers.referred(layer), answers.kernels[layer]
         best = referred.argmax(dim=2, keepdim=True)  # [B, T, 1]
-        if not self.joins_from:
-            kernels = kernels.gather(2, best[..., None].expand(-1, -1, -1, kernels.shape[3]))
-            return self._of_queries(kernels, answers.pixels, referred.gather(2, best))
-        marks = (referred.sigmoid() >= self.joins_from).scatter(2, best, value=True)
-        logits = self._of_queries(kernels, answers.pixels, referred)
-        return logits.masked_fill(~marks[..., None, None], -torch.inf).amax(dim=2, keepdim=True)
-
-    def _of_queries(self, kernels: Tensor, pixels: Tensor, referred: Tensor) -> Tensor:
-        """Return [B, T, Q, h, w] logits of queries' pixels."""
-        logits = applied(kernels, pixels)
-        return logits if self.official else both(logits, referred[..., None, None])
+        if self.joins_from:
+            marks = (referred.sigmoid() >= self.joins_from).scatter(2, best, value=True)
+            logits = applied(kernels, answers.pixels)
+            logits = logits.masked_fill(~marks[..., None, None], -torch.inf)
+            logits = logits.amax(dim=2, keepdim=True)
+        else:
+            chosen = kernels.gather(2, best[..., None].expand(-1, -1, -1, kernels.shape[3]))
+            logits = applied(chosen, answers.pixels)
+        if self.official:
+            return logits
+        return both(logits, answers.any_referred(layer)[..., None, None, None])
 
 
 def _with_a_step(valid: Tensor) -> Tensor:

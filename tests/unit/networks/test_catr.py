@@ -159,6 +159,18 @@ def test_both_is_the_logit_of_the_product() -> None:
     assert extreme.isfinite().all()
 
 
+def test_some_query_refers_unless_none_does() -> None:
+    answers = answers_of(catr(), inputs_of(2, 3))
+    none = (1.0 - answers.referred(1).double().sigmoid()).prod(dim=2)
+    torch.testing.assert_close(answers.any_referred(1), torch.logit(1.0 - none).float())
+    for extreme in (-1e3, 1e3):
+        scores = torch.zeros(3, 1, 1, 4, 2).requires_grad_()
+        surely = answers._replace(scores=scores + torch.tensor([extreme, 0.0]))
+        (gradient,) = torch.autograd.grad(surely.any_referred(0).sum(), scores)
+        assert gradient.isfinite().all()
+        assert surely.any_referred(0).isfinite().all()
+
+
 def test_masks_are_convolutions_of_the_pixels_with_the_kernels() -> None:
     answers = answers_of(catr(), inputs_of(2, 3))
     frame, kernels = answers.pixels[1, 2], answers.kernels[2, 1, 2]
@@ -172,12 +184,11 @@ def test_each_step_is_marked_by_the_query_with_the_highest_score(variant: str) -
     answers = answers_of(network, inputs)
     with torch.inference_mode():
         logits = network(inputs).logits
-    referred, masks = answers.referred(2), answers.masks(2)
+    referred, masks, any_referred = answers.referred(2), answers.masks(2), answers.any_referred(2)
     for b, t in np.ndindex(2, 3):
-        best = int(referred[b, t].argmax())
-        expected = masks[b, t, best]
+        expected = masks[b, t, int(referred[b, t].argmax())]
         if variant == "corrected":
-            expected = both(expected, referred[b, t, best])
+            expected = both(expected, any_referred[b, t])
         torch.testing.assert_close(logits[b, t, 0], expected, atol=1e-5, rtol=1e-4)
 
 
@@ -208,11 +219,13 @@ def test_a_union_is_what_any_query_above_the_threshold_marks(variant: str) -> No
         logits = joining(inputs).logits
     for b, t in np.ndindex(2, 3):
         each = [
-            masks[b, t, q] if variant == "official" else both(masks[b, t, q], referred[b, t, q])
+            masks[b, t, q]
             for q in range(masks.shape[2])
             if referred[b, t, q].sigmoid() >= threshold or q == int(referred[b, t].argmax())
         ]
         expected = torch.stack(each).amax(dim=0)
+        if variant == "corrected":
+            expected = both(expected, answers.any_referred(2)[b, t])
         torch.testing.assert_close(logits[b, t, 0], expected, atol=1e-5, rtol=1e-4)
 
 
