@@ -22,6 +22,7 @@ EVIDENTIAL = dataclasses.replace(
 SPECS = {
     "ama": SPEC_OF_NETWORK["ama"],
     "avesformer": SPEC_OF_NETWORK["avesformer"],
+    "corrected catr": SPEC_OF_NETWORK["catr"],
     "corrected c3n": SPEC_OF_NETWORK["c3n"],
     "corrected tpavi": SPEC_OF_NETWORK["tpavi"],
     "evidential pcmanet": EVIDENTIAL,
@@ -64,6 +65,18 @@ GOLDENS: dict[str, list[float]] = {
         5.1197,
         15.712,
         11.308,
+    ],
+    "corrected catr": [
+        0.41729,
+        2.6196,
+        -1.306,
+        2.7435,
+        -3.0077,
+        -0.18847,
+        1.2296,
+        2.8443,
+        -1.4211,
+        -2.4474,
     ],
     "evidential pcmanet": [
         2.8768,
@@ -110,4 +123,6 @@ def test_a_network_computes_what_it_did(name):
     quarter = logits.shape[-1] // 4
     some = slice(quarter, None, 2 * quarter)
     found = [float(logits.mean()), float(logits.std()), *logits[:, some, some].flatten().tolist()]
-    assert found == pytest.approx(GOLDENS[name], abs=2e-3, rel=2e-3)
+    # CATR's are from float64: it multiplies by squares, and float32 comes within 0.03 of that.
+    allowed = 0.05 if name == "corrected catr" else 2e-3
+    assert found == pytest.approx(GOLDENS[name], abs=allowed, rel=2e-3)
