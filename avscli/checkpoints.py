@@ -166,8 +166,9 @@ def golden_path(checkpoint: Path) -> Path:
 
 def _golden_of(checkpoint: Path, inputs: NetworkInput) -> dict[str, Tensor]:
     frames, log_mel = inputs.frames.half(), inputs.log_mel.half()
+    # Loaded before: weights made in inference mode let no network ask for gradients of its own.
+    network = load_network(str(checkpoint))
     with torch.inference_mode():
-        network = load_network(str(checkpoint))
         logits = network(NetworkInput(frames.float(), log_mel.float(), inputs.valid)).logits
     tensors = {"frames": frames, "log_mel": log_mel, "valid": inputs.valid, "logits": logits}
     return {name: tensor.contiguous() for name, tensor in tensors.items()}

@@ -1,12 +1,14 @@
 """What every registered network promises, whatever sits inside it."""
 
 import dataclasses
+from pathlib import Path
 from typing import cast
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from avscli.checkpoints import save_checkpoint, verify
 from avscli.datatypes import NetworkInput, NetworkOutput
 from avscli.networks.contract import AVSNetwork, HearsApart
 from avscli.networks.registry import list_networks
@@ -159,6 +161,18 @@ def test_the_state_dict_round_trips(name: str, network: nn.Module) -> None:
     twin.load_state_dict(network.state_dict())
     inputs = inputs_of(network)
     torch.testing.assert_close(run(twin, inputs).logits, run(network, inputs).logits)
+
+
+def test_a_checkpoint_is_saved_with_its_golden_and_passes_it(
+    name: str, network: nn.Module, tmp_path: Path
+) -> None:
+    path = tmp_path / f"{name}.safetensors"
+    spec = cast("AVSNetwork", network).spec
+    about = {"trained_on": [], "scores": {}, "licence": "none", "source": "random"}
+    info = {"name": name, "spec": spec, **about}
+    golden = inputs_of(network, 1, 2)
+    save_checkpoint(path, network.state_dict(), info, golden_inputs=golden)
+    assert verify(str(path)).passed
 
 
 def test_equal_seeds_give_equal_networks(name: str, network: nn.Module) -> None:
