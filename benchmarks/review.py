@@ -7,7 +7,7 @@ sounds, over and over up to so many minutes (108,000 analysed frames for an hour
 each and five names of sounds for each frame. Masks are packed in blocks of 8.5 s, so that none
 profits from the repetition. A page *opens* from the start of its navigation to the first frame with
 its masks; a *seek* goes to a random frame, until that is on the screen with its masks, with the
-video (whose keyframes are 8.3 s apart) and without it.
+video, whose keyframes are two seconds apart, and without it.
 
 *A batch*: so many runs of two seconds, written by one call; the time of a page, and sizes.
 
@@ -54,6 +54,7 @@ SIZE_HW = (360, 640)
 FPS = 30
 SECONDS = 10
 BATCH_SECONDS = 2
+KEYFRAME_SECONDS = 2
 SOUNDS = ("Music", "Speech", "Clock", "Bell", "Drum", "Animal", "Vehicle", "Water", "Wind", "Bird")
 
 
@@ -155,10 +156,9 @@ def measure_long_run(
     num_seeks: int,
 ) -> dict[str, float]:
     repeats = max(1, round(minutes * 60 / SECONDS))
-    video = folder / "long.mp4"
-    program = imageio_ffmpeg.get_ffmpeg_exe()
-    command = [program, "-v", "error", "-stream_loop", str(repeats - 1), "-i", str(clip)]
-    subprocess.run([*command, "-c", "copy", str(video)], check=True)
+    video, part = folder / "long.mp4", folder / "part.mp4"
+    ffmpeg("-i", clip, "-g", KEYFRAME_SECONDS * FPS, "-crf", 16, "-c:a", "copy", part)
+    ffmpeg("-stream_loop", repeats - 1, "-i", part, "-c", "copy", video)
     run = write_run(folder / "long", video, masks)
     seconds = timed(lambda: write_page(run, folder / "long.html", print, lambda _read: None))
     page = folder / "long.html"
@@ -212,9 +212,7 @@ def measure_batch(
         source = folder / "videos" / f"{number:03d}.mp4"
         source.parent.mkdir(exist_ok=True)
         if number == 0:
-            program = imageio_ffmpeg.get_ffmpeg_exe()
-            cut = ["-i", str(clip), "-t", str(BATCH_SECONDS), "-crf", "16", str(source)]
-            subprocess.run([program, "-v", "error", *cut], check=True)
+            ffmpeg("-i", clip, "-t", BATCH_SECONDS, "-crf", 16, source)
         else:
             shutil.copyfile(folder / "videos" / "000.mp4", source)
         first = number % (len(masks) - BATCH_SECONDS * FPS)
@@ -228,6 +226,11 @@ def measure_batch(
         "pages, MB in all": sum(pages) / 1e6,
         "index, MB": (root / "index.html").stat().st_size / 1e6,
     }
+
+
+def ffmpeg(*options: object) -> None:
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *map(str, options)]
+    subprocess.run(command, check=True)
 
 
 def timed(action: Callable[[], object]) -> float:
