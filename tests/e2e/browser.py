@@ -173,6 +173,13 @@ class Tab:
             self._mouse(kind, x, y)
         self._mouse("mouseReleased", *points[-1])
 
+    def behind(self, page: Path) -> Tab:
+        """Load a file in a tab behind this one."""
+        url = page.resolve().as_uri()
+        target = self._browser.call("Target.createTarget", url=url, background=True)["targetId"]
+        attached = self._browser.call("Target.attachToTarget", targetId=target, flatten=True)
+        return Tab(self._browser, attached["sessionId"])
+
     def resize(self, width: int, height: int) -> None:
         """Make the window as large as that."""
         self.call(

@@ -419,6 +419,22 @@ def test_what_browsers_do_not_play_gets_a_copy_with_the_same_times(
     assert (folder / "review.proxy.mp4").stat().st_mtime_ns == before
 
 
+def test_a_page_behind_others_is_in_step_once_it_is_seen(avs: Avs, tmp_path: Path) -> None:
+    late = {"start_offset_seconds": 5.0, "audio_start_seconds": 5.0, "seconds": 1.0}
+    folder = write_reviewed(tmp_path / "run", tmp_path / "late.ts", every=1, **late)
+    assert avs("review", folder, "-q").code == 0
+    front = tmp_path / "front.html"
+    front.write_text("<p>in front")
+    with opened(front, tmp_path / "profile") as first:
+        tab = first.behind(folder / "review.html")
+        tab.wait_until("globalThis.page !== undefined")
+        assert tab.value("document.hidden")
+        tab.call("Page.bringToFront")
+        tab.wait_until("document.documentElement.dataset.ready === 'video'")
+        seek(tab, 12)
+        assert frame_number(picture_of_video(tab)) == 12
+
+
 def test_a_page_with_its_video_inside_needs_no_other_file(
     avs: Avs, run: Path, tmp_path: Path
 ) -> None:

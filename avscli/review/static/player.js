@@ -45,6 +45,7 @@ class Player extends EventTarget {
     await new Promise((resolve) => {
       this.video.addEventListener("loadeddata", resolve, { once: true });
     });
+    await visible();
     const late = new Promise((resolve) => { setTimeout(resolve, LONGEST_WAIT_MS); });
     const mediaTime = await Promise.race([shown, late]);
     if (mediaTime !== undefined) this.zero = this.table.video.first - mediaTime;
@@ -113,4 +114,12 @@ class Player extends EventTarget {
     if (this.video.paused) this.video.play().catch(() => {}); // a seek or an end interrupts it
     else this.video.pause();
   }
+}
+
+/** Resolve once the page can be seen: in a tab behind others, browsers present no pictures. */
+function visible() {
+  return new Promise((resolve) => {
+    if (!document.hidden) resolve();
+    document.addEventListener("visibilitychange", resolve, { once: true });
+  });
 }
