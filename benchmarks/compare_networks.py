@@ -234,7 +234,8 @@ def parsed() -> argparse.Namespace:
 
 def main() -> None:
     options, began = parsed(), time.monotonic()
-    checkpoints = [Checkpoint(path, read_info(Path(path))) for path in options.checkpoints]
+    paths = [path for path in options.checkpoints if not path.endswith(".golden.safetensors")]
+    checkpoints = [Checkpoint(path, read_info(Path(path))) for path in paths]
     cost = costs(checkpoints, options.rounds)
     measures = list(next(iter(cost.values())))
     rows = [[measure, *(of_one[measure] for of_one in cost.values())] for measure in measures]
