@@ -21,6 +21,7 @@ class Player extends EventTarget {
     for (const name of ["play", "pause", "ratechange", "ended"]) {
       video.addEventListener(name, () => this.dispatchEvent(new Event("state")));
     }
+    video.addEventListener("pause", () => this.afterPause());
     video.addEventListener("seeked", () => this.afterSeek());
   }
 
@@ -74,6 +75,11 @@ class Player extends EventTarget {
       requestAnimationFrame(next);
     };
     next();
+  }
+
+  /** Firefox stops one frame after the last that it told of; where the clock stands is the truth. */
+  afterPause() {
+    if (!this.video.ended && !this.video.seeking) this.seekSeconds(this.seconds);
   }
 
   /** A seek inside the frame that is on the screen presents no new one. */
