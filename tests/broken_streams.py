@@ -60,7 +60,8 @@ def windows_media_drm(path: Path, **video: Any) -> Path:
 def matroska_encryption(path: Path, **video: Any) -> Path:
     """Write a Matroska file whose picture has ContentEncodings in the place of its CodecPrivate."""
     data = make_video(path, codec="mpeg4", **video).read_bytes()
-    at = data.index(b"\x63\xa2")  # CodecPrivate, with a size of one byte
+    # CodecPrivate with a size of one byte; its two bytes alone may lie in a random number too.
+    at = data.index(re.search(rb"\x63\xa2[\x80-\xff]\x00\x00\x01", data)[0])
     end = at + 3 + (data[at + 2] & 0x7F)
     encryption = _element("5035", _element("47E1", b"\5") + _element("47E2", b"0123456789abcdef"))
     which = _element("5031", b"\0") + _element("5032", b"\1") + _element("5033", b"\1")
