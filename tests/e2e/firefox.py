@@ -83,6 +83,10 @@ class FirefoxTab:
         actions = [{"type": "key", "id": "keyboard", "actions": strokes}]
         self._session.call("input.performActions", context=self._context, actions=actions)
 
+    def reload(self) -> None:
+        """Load the page again, and wait for it."""
+        self._session.call("browsingContext.reload", context=self._context, wait="complete")
+
     def screenshot(self) -> bytes:
         """Return a picture of the window, PNG."""
         shot = self._session.call("browsingContext.captureScreenshot", context=self._context)

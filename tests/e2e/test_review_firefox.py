@@ -76,6 +76,6 @@ def test_corrections_by_keys_are_kept_when_the_page_is_opened_again(
         assert tab.value("page.review.decisions") == expected[:2]
         tab.press("U")
         assert tab.value("page.review.decisions") == expected
-        tab.value("location.reload()")
+        tab.reload()
         tab.wait_until("document.documentElement.dataset.ready && page.review.decisions.length")
         assert tab.value("page.review.decisions") == expected
