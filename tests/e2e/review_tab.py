@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avscli.review.decisions import read_review
+from tests.builders import frame_number
 from tests.e2e.browser import Tab, opened
 
 
@@ -69,6 +71,18 @@ def picture_of_video(tab: Tab) -> NDArray[np.uint8]:
     tab.value("for (const id of ['masks', 'labels']) document.getElementById(id).hidden = false")
     x, y, width, height = (round(value) for value in box)
     return np.asarray(shot[y : y + height, x : x + width, ::-1], np.uint8)
+
+
+def require_picture(tab: Tab, frame: int, seconds: float = 20.0) -> NDArray[np.uint8]:
+    """Return the picture of the video once it is of this frame; fail when it does not become so.
+
+    A browser says that it has sought before the picture is on the screen.
+    """
+    until = time.monotonic() + seconds
+    while (found := frame_number(picture := picture_of_video(tab))) != frame:
+        assert time.monotonic() < until, f"the picture is of frame {found}, not {frame}"
+        time.sleep(0.05)
+    return picture
 
 
 def status_of(tab: Tab) -> str:

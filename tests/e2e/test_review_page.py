@@ -17,7 +17,7 @@ from avscli.outputs.run import Run
 from avscli.review.decisions import read_review
 from avscli.review.replay import FoundObject, replay
 from avscli.shipped import sha256_of
-from tests.builders import frame_number, impulse, is_upright
+from tests.builders import impulse, is_upright
 from tests.conftest import Avs
 from tests.e2e.browser import Tab, opened
 from tests.e2e.results import require_refusal
@@ -31,7 +31,7 @@ from tests.e2e.review_tab import (
     drawn_pixels,
     edge_colours,
     elements,
-    picture_of_video,
+    require_picture,
     seek,
     settle,
     shown,
@@ -99,7 +99,7 @@ def test_the_page_plays_in_step(page: Path) -> None:
         tab.press(" ")
         settle(tab)
         assert tab.value("byId('video').paused")
-        assert tab.value("page.player.row") == frame_number(picture_of_video(tab))
+        require_picture(tab, tab.value("page.player.row"))
 
 
 @pytest.mark.parametrize("at", [2, 10, 20])
@@ -107,7 +107,7 @@ def test_the_pixels_that_are_drawn_are_those_of_the_journal(page: Path, at: int)
     with shown(page) as tab:
         tracks = [track for track, is_there in SHOWN.items() if is_there(at)]
         seek(tab, 2 * at + 1)  # a frame that holds the masks of the one before
-        assert frame_number(picture_of_video(tab)) == 2 * at + 1
+        require_picture(tab, 2 * at + 1)
         assert (drawn_pixels(tab) == union(at, *tracks)).all()
         expected = {tuple(palette(256)[colour_number(track)].tolist()) for track in tracks}
         assert edge_colours(tab) == expected
@@ -135,9 +135,7 @@ def test_every_frame_is_reached_whatever_the_clock_and_orientation(
         num_frames = tab.value("page.table.times.length")
         for row in (0, 3, 4, num_frames // 2, num_frames - 1):
             seek(tab, row)
-            picture = picture_of_video(tab)
-            assert is_upright(picture)
-            assert frame_number(picture) == row
+            assert is_upright(require_picture(tab, row))
             assert (drawn_pixels(tab) == union(row, 1)).all()
         seek(tab, 3)
         tab.press(".")
@@ -146,16 +144,16 @@ def test_every_frame_is_reached_whatever_the_clock_and_orientation(
         tab.press(",")
         tab.wait_until("page.player.row === 2")
         settle(tab)
-        assert frame_number(picture_of_video(tab)) == 2
+        require_picture(tab, 2)
 
 
 def test_a_run_of_a_part_shows_that_part(avs: Avs, tmp_path: Path) -> None:
     folder = write_reviewed(tmp_path / "run", skipped=20, start_offset_seconds=0.25)
     assert avs("review", folder, "-q").code == 0
     with shown(folder / "review.html") as tab:
-        assert frame_number(picture_of_video(tab)) == 20
+        require_picture(tab, 20)
         seek(tab, 13)
-        assert frame_number(picture_of_video(tab)) == 33
+        require_picture(tab, 33)
         assert (drawn_pixels(tab) == union(6, 1, 2)).all()
         assert "frame 33" in tab.value("byId('clock').textContent")
 
@@ -410,9 +408,7 @@ def test_what_browsers_do_not_play_gets_a_copy_with_the_same_times(
         assert tab.value("document.documentElement.dataset.ready") == "video"
         for row in (0, 7, 29):
             seek(tab, row)
-            picture = picture_of_video(tab)
-            assert is_upright(picture)
-            assert frame_number(picture) == row
+            assert is_upright(require_picture(tab, row))
         assert tab.requests[1:] == [(folder / "review.proxy.mp4").as_uri()]
     before = (folder / "review.proxy.mp4").stat().st_mtime_ns
     assert avs("review", folder, "-q").code == 0
@@ -432,7 +428,7 @@ def test_a_page_behind_others_is_in_step_once_it_is_seen(avs: Avs, tmp_path: Pat
         tab.call("Page.bringToFront")
         tab.wait_until("document.documentElement.dataset.ready === 'video'")
         seek(tab, 12)
-        assert frame_number(picture_of_video(tab)) == 12
+        require_picture(tab, 12)
 
 
 def test_a_page_with_its_video_inside_needs_no_other_file(
@@ -445,7 +441,7 @@ def test_a_page_with_its_video_inside_needs_no_other_file(
     assert [path.name for path in alone.iterdir()] == ["sent.html"]
     with shown(alone / "sent.html") as tab:
         seek(tab, 21)
-        assert frame_number(picture_of_video(tab)) == 21
+        require_picture(tab, 21)
         assert (drawn_pixels(tab) == union(10, 1, 2)).all()
         assert all(url.startswith(("file:", "blob:")) for url in tab.requests)
         assert sum(url.startswith("file:") for url in tab.requests) == 1
