@@ -22,9 +22,9 @@ import torch
 from torch import nn
 
 from avscli.networks.encoders import (
+    AudioVisualNetwork,
     channels_of,
     embedding_size,
-    encoded,
     own_sounds,
     picture_encoder,
     sound_encoder,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from avscli.datatypes import CheckpointInfo, NetworkInput, NetworkOutput, NetworkSpec
+    from avscli.datatypes import NetworkInput, NetworkOutput, NetworkSpec
 
 NUM_PROMPTS = 16  # ours
 NUM_LATE_BLOCKS = 1  # of each of the two late levels; ours
@@ -48,31 +48,24 @@ _EARLY_LEVELS = 2  # of the four, strides 4 and 8: they are too fine for attenti
 _MOST = 256  # prompts and blocks; a damaged number must not fill the memory
 
 
-class AVESFormer(nn.Module):
+class AVESFormer(AudioVisualNetwork):
     """Prompt query generator and early focus decoder on any encoders.
 
     Args:
         spec: ``spec.architecture`` names ``channels`` and ``heads``, and ``prompts``,
             ``late_blocks`` and ``early_blocks`` where they differ from our defaults;
             ``uncertainty`` as in `ScoreReading`.
-        backbone: picture encoder returning four maps at strides 4, 8, 16, 32, with their
-            channel counts in ``channels``.
-        audio_encoder: log-mel patches [N, 1, ·, ·] of ``spec.log_mel`` → embeddings [N, D]; None
-            when embeddings are always given from outside.
+        backbone, audio_encoder: as `AudioVisualNetwork`.
     """
 
     def __init__(
         self, spec: NetworkSpec, backbone: nn.Module, audio_encoder: nn.Module | None
     ) -> None:
-        super().__init__()
-        self.spec = spec
-        self.checkpoint: CheckpointInfo | None = None
+        super().__init__(spec, backbone, audio_encoder)
         self.reading = ScoreReading.of(spec)
         settings = spec.architecture
         C = channels_of(settings)
         heads = heads_of(settings, C)
-        self.backbone = backbone
-        self.audio_encoder = audio_encoder
         self.queries = PromptQueryGenerator(
             embedding_size(audio_encoder),
             C,
@@ -108,14 +101,6 @@ class AVESFormer(nn.Module):
             scores.new_zeros(B, T, 0),
             heard=tags_heard(self.audio_encoder, sound),
         )
-
-    def encode_sound(self, log_mel: Tensor) -> Tensor:
-        """Encode log-mel patches [N, 1, ·, ·] to [N, D]: what no picture has touched.
-
-        Raises:
-            WeightsError: the network was built without an audio encoder.
-        """
-        return encoded(self.audio_encoder, log_mel)
 
     def decode(self, maps: Sequence[Tensor], queries: Tensor) -> Tensor:
         """Turn four maps, finest first, and sound-conditioned queries [N, Q, C] into scores.

@@ -5,18 +5,49 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 from avscli.errors import WeightsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from avscli.datatypes import JsonScalar, NetworkInput
+    from avscli.datatypes import CheckpointInfo, JsonScalar, NetworkInput, NetworkSpec
 
 VGGISH_FEATURES = 128  # what embeddings from outside have, where a network has no encoder
 MOST_CHANNELS = 1024  # published networks have 256; a damaged number must not fill the memory
+
+
+class AudioVisualNetwork(nn.Module):
+    """What all networks have: an encoder of pictures, and mostly one of sounds.
+
+    Args:
+        spec: what the network expects and promises.
+        backbone: picture encoder returning four maps at strides 4, 8, 16, 32, with their channel
+            counts in ``channels``.
+        audio_encoder: log-mel patches [N, 1, ·, ·] of ``spec.log_mel`` → embeddings [N, D], D in
+            ``num_features``; one with ``tags`` names sounds as AudioSet does. None when embeddings
+            are always given from outside.
+    """
+
+    def __init__(
+        self, spec: NetworkSpec, backbone: nn.Module, audio_encoder: nn.Module | None
+    ) -> None:
+        super().__init__()
+        self.spec = spec
+        self.checkpoint: CheckpointInfo | None = None
+        self.backbone = backbone
+        self.audio_encoder = audio_encoder
+
+    def encode_sound(self, log_mel: Tensor) -> Tensor:
+        """Encode log-mel patches [N, 1, ·, ·] to [N, D]: what no picture has touched.
+
+        Raises:
+            WeightsError: the network was built without an audio encoder.
+        """
+        return encoded(self.audio_encoder, log_mel)
 
 
 def picture_encoder(settings: Mapping[str, JsonScalar]) -> nn.Module:

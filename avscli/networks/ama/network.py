@@ -18,9 +18,9 @@ from torch import nn
 from avscli.datatypes import Evidence, NetworkOutput
 from avscli.networks.ama.alignment import AudioGuidedAlignment, Grouping
 from avscli.networks.encoders import (
+    AudioVisualNetwork,
     channels_of,
     embedding_size,
-    encoded,
     own_sounds,
     tags_heard,
 )
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from avscli.datatypes import CheckpointInfo, NetworkInput, NetworkSpec
+    from avscli.datatypes import NetworkInput, NetworkSpec
     from avscli.networks.losses import Supervision
 
 STRIDES = (4, 8, 16, 32)
@@ -54,7 +54,7 @@ class Fused(NamedTuple):
     contrast: Tensor
 
 
-class AMA(nn.Module):
+class AMA(AudioVisualNetwork):
     """Audio-guided modality alignment, and uncertainty estimation.
 
     The mask decoder is unknown: ours adds the levels from coarse to fine, and lets the steps of a
@@ -65,25 +65,18 @@ class AMA(nn.Module):
             ``groups``, ``neighbours``, ``contrast_share`` and ``contrast_temperature`` where they
             differ from the defaults of `Grouping`; ``uncertainty = "none"`` leaves the uncertainty
             head out, ``evidence`` as in `ScoreReading`.
-        backbone: picture encoder returning four maps at strides 4, 8, 16, 32, with their channel
-            counts in ``channels``, and taking a `StageHook`.
-        audio_encoder: log-mel patches [N, 1, ·, ·] of ``spec.log_mel`` → embeddings [N, D]; None
-            when embeddings are always given from outside.
+        backbone, audio_encoder: as `AudioVisualNetwork`. The backbone takes a `StageHook`.
     """
 
     def __init__(
         self, spec: NetworkSpec, backbone: nn.Module, audio_encoder: nn.Module | None
     ) -> None:
-        super().__init__()
-        self.spec = spec
-        self.checkpoint: CheckpointInfo | None = None
+        super().__init__(spec, backbone, audio_encoder)
         self.reading = ScoreReading.of(spec, unless_stated="evidential")
         settings = spec.architecture
         C = channels_of(settings)
         heads = heads_of(settings, C)
         grouping = grouping_of(spec)
-        self.backbone = backbone
-        self.audio_encoder = audio_encoder
         inputs: tuple[int, ...] = backbone.channels  # type: ignore[assignment]
         strides = (*STRIDES[:3], int(settings.get("output_stride", STRIDES[3])))
         self.alignment = nn.ModuleList(
@@ -160,14 +153,6 @@ class AMA(nn.Module):
             evidence = evidence_losses(of_steps, truth)
             told |= {"evidence": evidence.cross_entropy, "divergence": evidence.divergence}
         return told
-
-    def encode_sound(self, log_mel: Tensor) -> Tensor:
-        """Encode log-mel patches [N, 1, ·, ·] to [N, D]: what no picture has touched.
-
-        Raises:
-            WeightsError: the network was built without an audio encoder.
-        """
-        return encoded(self.audio_encoder, log_mel)
 
     def fuse(self, frames: Tensor, sound: Tensor, valid: Tensor) -> Fused:
         """Segment clips whose sound is already encoded, and keep what a loss may look at.

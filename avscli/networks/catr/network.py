@@ -18,16 +18,16 @@ from avscli.networks.catr.decoder import Answers, PixelDecoder, QueryDecoder, ap
 from avscli.networks.catr.encoder import LAYERS, ClipTokens, SpatialEncoder, TemporalEncoder
 from avscli.networks.catr.losses import query_losses
 from avscli.networks.dilation import DilatedSum
-from avscli.networks.encoders import encoded, own_sounds, tags_heard
+from avscli.networks.encoders import AudioVisualNetwork, own_sounds, tags_heard
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from avscli.datatypes import CheckpointInfo, NetworkInput, NetworkSpec
+    from avscli.datatypes import NetworkInput, NetworkSpec
     from avscli.networks.losses import Supervision
 
 
-class CATR(nn.Module):
+class CATR(AudioVisualNetwork):
     """Combinatorial-dependence audio-queried transformer.
 
     Every step is marked by the query with the highest score, which may be another one in the next
@@ -41,10 +41,7 @@ class CATR(nn.Module):
             ``upsampling``, by how much frames are enlarged before they are encoded, where it is not
             1; with ``union_of_queries``, a probability, all queries whose score reaches it mark,
             beside the best one, for several sources.
-        backbone: picture encoder returning four maps at strides 4, 8, 16, 32, with their channel
-            counts in ``channels``.
-        audio_encoder: log-mel patches [N, 1, ·, ·] of ``spec.log_mel`` → embeddings [N, D]; None
-            when embeddings are always given from outside.
+        backbone, audio_encoder: as `AudioVisualNetwork`.
         audio_features: D.
     """
 
@@ -56,17 +53,13 @@ class CATR(nn.Module):
         *,
         audio_features: int,
     ) -> None:
-        super().__init__()
-        self.spec = spec
-        self.checkpoint: CheckpointInfo | None = None
+        super().__init__(spec, backbone, audio_encoder)
         settings = spec.architecture
         C, dropout = int(settings["channels"]), float(settings["dropout"])
         sizes = LayerSizes(C, int(settings["heads"]), int(settings["feed_forward"]), dropout)
         self.official = settings["variant"] == "official"
         self.upsampling = int(settings.get("upsampling", 1))
         self.joins_from = float(settings.get("union_of_queries", 0.0))
-        self.backbone = backbone
-        self.audio_encoder = audio_encoder
         inputs: tuple[int, ...] = backbone.channels  # type: ignore[assignment]
         self.levels = nn.ModuleList(DilatedSum(n, C) for n in inputs[1:])  # strides 8, 16, 32
         self.picture_tokens = nn.Conv2d(C, C, 1)
@@ -109,14 +102,6 @@ class CATR(nn.Module):
             official=self.official,
             apart=self.joins_from > 0.0,
         )
-
-    def encode_sound(self, log_mel: Tensor) -> Tensor:
-        """Encode log-mel patches [N, 1, ·, ·] to [N, D].
-
-        Raises:
-            WeightsError: the network was built without an audio encoder.
-        """
-        return encoded(self.audio_encoder, log_mel)
 
     def ask(self, frames: Tensor, sound: Tensor, valid: Tensor) -> Answers:
         """Return what each query finds in each frame.

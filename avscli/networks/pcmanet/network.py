@@ -15,7 +15,7 @@ from torch import nn
 
 from avscli.datatypes import LEAST_SOURCE, SourceLogits
 from avscli.errors import WeightsError
-from avscli.networks.encoders import encoded, in_float32
+from avscli.networks.encoders import AudioVisualNetwork, in_float32
 from avscli.networks.evidence import ScoreReading
 from avscli.networks.layers import conv_norm_relu, resize
 from avscli.networks.pcmanet.masking import (
@@ -38,7 +38,7 @@ from avscli.networks.pcmanet.sound_naming import SoundNaming
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from avscli.datatypes import CheckpointInfo, NetworkInput, NetworkOutput, NetworkSpec
+    from avscli.datatypes import NetworkInput, NetworkOutput, NetworkSpec
 
 STAGES = (1, 2, 3, 4)  # fine to coarse; strides 4, 8, 16, 32
 _SURE_LOGIT = 20.0  # of what was not looked at
@@ -87,7 +87,7 @@ class NamedSound(NamedTuple):
         return NamedSound(self.sources[chosen], None if self.tags is None else self.tags[chosen])
 
 
-class PCMANet(nn.Module):
+class PCMANet(AudioVisualNetwork):
     """Progressive Confident Masking Attention Network.
 
     Args:
@@ -97,11 +97,7 @@ class PCMANet(nn.Module):
             sound agree on one of these classes; ``enlarges_last`` as in `GuidedFusion`;
             ``skips_settled`` spares stages 2 and 1, at inference, where the stage before is sure;
             ``uncertainty`` as in `ScoreReading`, which is not in the paper.
-        backbone: picture encoder returning four maps at strides 4, 8, 16, 32, with their
-            channel counts in ``channels``.
-        audio_encoder: log-mel patches [N, 1, ·, ·] of ``spec.log_mel`` → embeddings [N, D], D in
-            ``num_features``; one with ``tags`` names sounds as AudioSet does; None when embeddings
-            are always given from outside.
+        backbone, audio_encoder: as `AudioVisualNetwork`.
         audio_features: D, needed when there is no encoder.
     """
 
@@ -113,9 +109,7 @@ class PCMANet(nn.Module):
         *,
         audio_features: int,
     ) -> None:
-        super().__init__()
-        self.spec = spec
-        self.checkpoint: CheckpointInfo | None = None
+        super().__init__(spec, backbone, audio_encoder)
         settings = spec.architecture
         C = int(settings["channels"])
         official = settings["variant"] == "official"
@@ -126,8 +120,6 @@ class PCMANet(nn.Module):
         self.skips_settled = bool(settings.get("skips_settled", False))
         if official and self.skips_settled:
             raise ValueError("the official variant mixes places, so no place can be skipped")
-        self.backbone = backbone
-        self.audio_encoder = audio_encoder
         self.audio_projection = nn.Linear(audio_features, C)
         inputs: tuple[int, ...] = backbone.channels  # type: ignore[assignment]
         self.project = nn.ModuleList(conv_norm_relu(n, C, 3) for n in inputs)
@@ -230,14 +222,6 @@ class PCMANet(nn.Module):
             logits of stages 1 … 4 and the shares of selected queries of stages 4, 3, 2.
         """
         return self.listen(self.encode_picture(frames.flatten(0, 1)), audio[:, :, None], valid)
-
-    def encode_sound(self, log_mel: Tensor) -> Tensor:
-        """Encode log-mel patches [N, 1, ·, ·] to [N, D]: what no picture has touched.
-
-        Raises:
-            WeightsError: the network was built without an audio encoder.
-        """
-        return encoded(self.audio_encoder, log_mel)
 
     def encode_picture(self, frames: Tensor) -> PictureFeatures:
         """Encode frames [N, 3, h, w]: what no sound has touched."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from avscli.networks.dilation import DilatedSum
-from avscli.networks.encoders import channels_of, encoded, own_sounds, tags_heard
+from avscli.networks.encoders import AudioVisualNetwork, channels_of, own_sounds, tags_heard
 from avscli.networks.evidence import ScoreReading
 from avscli.networks.losses import evidence_losses
 from avscli.networks.tpavi.losses import audio_visual_matching, of_labelled, pixel_entropy
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from avscli.datatypes import CheckpointInfo, NetworkInput, NetworkOutput, NetworkSpec
+    from avscli.datatypes import NetworkInput, NetworkOutput, NetworkSpec
     from avscli.networks.losses import Supervision
     from avscli.networks.tpavi.modules import Fused
 
 
-class TPAVI(nn.Module):
+class TPAVI(AudioVisualNetwork):
     """Temporal pixel-wise audio-visual interaction.
 
     With ``padding = "zeros_with_flag"`` in the spec, maps of padded steps are kept at zero and
@@ -38,10 +38,7 @@ class TPAVI(nn.Module):
         spec: `spec.architecture` names ``variant`` (``official`` or ``corrected``), ``channels``
             and, where clips are cut into parts that do not hear each other, ``steps_together``;
             ``uncertainty`` as in `ScoreReading`.
-        backbone: picture encoder returning four maps at strides 4, 8, 16, 32, with their
-            channel counts in ``channels``.
-        audio_encoder: log-mel patches [N, 1, ·, ·] of ``spec.log_mel`` → embeddings [N, D]; None
-            when embeddings are always given from outside.
+        backbone, audio_encoder: as `AudioVisualNetwork`.
         audio_features: D.
     """
 
@@ -55,13 +52,9 @@ class TPAVI(nn.Module):
         *,
         audio_features: int,
     ) -> None:
-        super().__init__()
-        self.spec = spec
-        self.checkpoint: CheckpointInfo | None = None
+        super().__init__(spec, backbone, audio_encoder)
         C = channels_of(spec.architecture)
         self.gates_padding = spec.padding == "zeros_with_flag"
-        self.backbone = backbone
-        self.audio_encoder = audio_encoder
         inputs: tuple[int, ...] = backbone.channels  # type: ignore[assignment]
         self.project = nn.ModuleList(self.projection(n, C) for n in inputs)
         self.reading = ScoreReading.of(spec)
@@ -112,14 +105,6 @@ class TPAVI(nn.Module):
         of_steps = concentration.reshape(*truth.labelled.shape, *concentration.shape[1:])
         told = evidence_losses(of_steps, truth)
         return {"entropy": told.cross_entropy, "divergence": told.divergence}
-
-    def encode_sound(self, log_mel: Tensor) -> Tensor:
-        """Encode log-mel patches [N, 1, ·, ·] to [N, D]: what no picture has touched.
-
-        Raises:
-            WeightsError: the network was built without an audio encoder.
-        """
-        return encoded(self.audio_encoder, log_mel)
 
     def fuse(self, frames: Tensor, audio: Tensor, valid: Tensor) -> Fused:
         """Segment clips whose sound is already encoded, and keep what a loss may look at.
