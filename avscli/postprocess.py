@@ -52,7 +52,7 @@ class StepOutput:
     Attributes:
         analysed: the frame's place in the source.
         stage_logits: per supervised stage, finest first, [C, h_k, w_k] float32.
-        audio_dbfs: level of the frame's sound window.
+        audio_dbfs: level of the sound around the frame, as `PreparedBatch` has it.
         selected: shares of queries selected, coarse to fine.
         sources: what picture and sound say of the named sources; None from networks that name
             none.

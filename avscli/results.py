@@ -36,7 +36,7 @@ class FrameConfidence:
         temporal_iou: IoU with the previous analysed frame's mask; None for the first.
         area_share: marked share of the display frame, 0…1.
         num_components: 8-connected regions in the mask.
-        audio_dbfs: level of the frame's audio window; -inf for digital silence.
+        audio_dbfs: level of the sound around the frame (`PreparedBatch`); -inf for digital silence.
         selected: share of query positions each masked attention stage still asked the sound
             about, coarse to fine; empty for networks without such stages.
         flags: any of silent, mask_while_silent, flicker, flash, low_agreement, carried.

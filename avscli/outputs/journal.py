@@ -69,7 +69,7 @@ class JournalEntry:
         state: what was decided about the frame's sound.
         interpolated: the mask is held from the last analysed frame.
         score: 0 … 1, see `FrameConfidence`.
-        audio_dbfs: level of the frame's sound window; None for digital silence, since JSON has
+        audio_dbfs: level of the sound around the frame; None for digital silence, since JSON has
             no infinity.
         flags: as in `FrameConfidence`.
         heard: what the sound may be, the most probable first.

@@ -138,8 +138,7 @@ def _require_fitting(path: Path, review: Review, run: Run) -> None:
         else f"another video, {review.run.source!r:.80}"
     )
     raise DataError(
-        f"{path} is a review of {what}: its {JOURNAL_NAME} is "
-        f"{review.run.journal_sha256!r:.14}…, that of {run.folder} {here.journal_sha256:.12}…",
+        f"{path} is a review of {what}: it names another {JOURNAL_NAME} than that of {run.folder}",
         hint="give the run that was reviewed",
     )
 
