@@ -29,6 +29,7 @@ VARIANTS: dict[str, tuple[list[str], list[str]]] = {
     "coco,csv, fp32": (["--precision", "fp32", "--write", "coco,csv"],) * 2,
     "coco,csv, auto": (["--write", "coco,csv"],) * 2,
     "--fps 5, auto": (["--fps", "5"],) * 2,
+    "--fps auto, auto": (["--fps", "auto"], []),  # the other side looks at every frame
 }
 
 
