@@ -37,6 +37,14 @@ def settle(tab: Tab) -> None:
     tab.wait_until("page.player.wanted === null && page.overlay.row === page.player.row")
 
 
+def pause(tab: Tab) -> None:
+    """Pause by the key. That the video is paused is told a moment later, and then it settles."""
+    tab.press(" ")
+    tab.wait_until("byId('play').ariaLabel === 'Play'")
+    settle(tab)
+    assert tab.value("byId('video').paused")
+
+
 def seek(tab: Tab, row: int) -> None:
     tab.value(f"page.player.seekRow({row})")
     tab.wait_until(f"page.player.row === {row}")

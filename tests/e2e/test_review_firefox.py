@@ -13,7 +13,7 @@ from tests.builders import impulse
 from tests.conftest import Avs
 from tests.e2e.firefox import FirefoxTab, opened_in_firefox
 from tests.e2e.review_runs import SHOWN, mask_of, write_reviewed
-from tests.e2e.review_tab import drawn_pixels, require_picture, seek, settle
+from tests.e2e.review_tab import drawn_pixels, pause, require_picture, seek, settle
 
 SIZE_HW = (96, 128)
 
@@ -44,9 +44,7 @@ def test_it_plays_in_step_and_draws_the_masks_of_the_journal(
     with shown(avs, run, tmp_path / "profile") as tab:
         tab.press(" ")
         tab.wait_until("page.player.row > 20")
-        tab.press(" ")
-        settle(tab)
-        assert tab.value("byId('video').paused")
+        pause(tab)
         require_picture(tab, tab.value("page.player.row"))
         for at in (2, 10, 20):
             tracks = [track for track, is_there in SHOWN.items() if is_there(at)]

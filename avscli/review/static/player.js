@@ -77,9 +77,13 @@ class Player extends EventTarget {
     next();
   }
 
-  /** Firefox stops one frame after the last that it told of; where the clock stands is the truth. */
+  /**
+   * Stay with the later of the frame told of and the clock's: Firefox stops one frame after the last
+   * that it told of, Chromium shows a frame up to a screen's refresh before its clock gets there.
+   */
   afterPause() {
-    if (!this.video.ended && !this.video.seeking) this.seekSeconds(this.seconds);
+    if (this.video.ended || this.video.seeking) return;
+    this.seekRow(Math.max(this.row, this.table.rowAt(this.seconds)));
   }
 
   /** A seek inside the frame that is on the screen presents no new one. */
