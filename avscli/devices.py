@@ -15,7 +15,7 @@ from avscli.datatypes import NetworkInput, NetworkOutput
 from avscli.errors import DeviceError, WeightsError
 from avscli.masks import MaskRule, mask_iou
 from avscli.networks.contract import HearsApart
-from avscli.networks.folding import fold_batch_norms
+from avscli.networks.folding import fold_batch_norms, fuse_activations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -249,7 +249,8 @@ def start(
     """Put together a runtime for a network that already lies on its device.
 
     Args:
-        network: loaded, in evaluation mode; its batch norms are folded away, in place.
+        network: loaded, in evaluation mode; its batch norms, and on a CPU its activations, become
+            part of its convolutions, in place.
         device: where it lies; it works (`choose_device`).
         precision: ``auto`` measures on the golden, once per machine and checkpoint.
         batch_clips: clips per pass; None chooses by device.
@@ -258,6 +259,8 @@ def start(
     """
 
     fold_batch_norms(cast("nn.Module", network))
+    if device == "cpu":
+        fuse_activations(cast("nn.Module", network))
 
     def has_golden_masks(candidate: Precision) -> bool:
         assert golden is not None

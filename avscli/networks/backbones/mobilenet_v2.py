@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 import torch.nn.functional as F
 from torch import nn
 
@@ -60,10 +61,35 @@ class SameConv(nn.Conv2d):
         """Convolve [N, C, h, w]; h and w must be even when the stride is 2."""
         if not self.pads_after:
             return super().forward(x)
-        # A 4×4 kernel whose first row and column are zero, over a picture padded on all sides,
-        # sees what the 3×3 kernel sees over one padded at the end, without copying the picture.
-        kernel = F.pad(self.weight, (1, 0, 1, 0))
+        kernel = self._kernel_of_four()
         return F.conv2d(x, kernel, self.bias, stride=2, padding=1, groups=self.groups)
+
+    def _kernel_of_four(self) -> Tensor:
+        """Return a 4×4 kernel whose first row and column are zero.
+
+        Over a picture padded on all sides it sees what the 3×3 kernel sees over one padded at the
+        end, without a copy of the picture.
+        """
+        return F.pad(self.weight, (1, 0, 1, 0))
+
+    @torch.no_grad()
+    def padded_all_around(self) -> nn.Conv2d:
+        """Return one that gives the same values, and pads as PyTorch does."""
+        if not self.pads_after:
+            return self
+        same = nn.Conv2d(
+            self.in_channels,
+            self.out_channels,
+            kernel_size=4,
+            stride=2,
+            padding=1,
+            groups=self.groups,
+            device="meta",
+        )
+        kernel = self._kernel_of_four().contiguous(memory_format=torch.channels_last)
+        same.weight = nn.Parameter(kernel, requires_grad=self.weight.requires_grad)
+        same.bias = self.bias
+        return same
 
 
 class InvertedResidual(nn.Module):
