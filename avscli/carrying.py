@@ -165,8 +165,6 @@ def _block(
     for clip in clips:
         motions.append(Motion.into(clip.frames[0], before))
         before = motions[-1].picture
-    if sound is not None:
-        sound.hear_ahead(clips)
     return Block(clips, prepare_unseen(clips, spec, sound), motions)
 
 

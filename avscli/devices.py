@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
@@ -16,6 +16,7 @@ from avscli.errors import DeviceError, WeightsError
 from avscli.masks import MaskRule, mask_iou
 from avscli.networks.contract import HearsApart
 from avscli.networks.folding import fold_batch_norms, fuse_activations
+from avscli.passes import Passes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -39,12 +40,15 @@ class Runtime(Protocol):
     """A network somewhere that runs it: all that a run knows of the two.
 
     Attributes:
-        batch_clips: clips that are best given to it at once.
         warnings: what was told about the device so far.
     """
 
-    batch_clips: int
     warnings: list[str]
+
+    @property
+    def clips_at_once(self) -> int:
+        """Clips that are best given to it together."""
+        ...
 
     @property
     def warn(self) -> Callable[[str], None]:
@@ -88,8 +92,9 @@ class TorchRuntime:
     """A PyTorch network on its device, and how many clips it takes at once.
 
     Attributes:
-        batch_clips: halved whenever the device runs out of memory.
+        batch_clips: of a pass, at most; halved whenever the device runs out of memory.
         warn, warnings: as in `Runtime`.
+        passes: how batches are divided.
     """
 
     network: AVSNetwork
@@ -98,6 +103,12 @@ class TorchRuntime:
     batch_clips: int
     warn: Callable[[str], None]
     warnings: list[str] = field(default_factory=list)
+    passes: Passes = field(default_factory=Passes)
+
+    @property
+    def clips_at_once(self) -> int:
+        """Clips of all passes that run side by side."""
+        return self.batch_clips * self.passes.at_once
 
     @property
     def spec(self) -> NetworkSpec:
@@ -118,9 +129,17 @@ class TorchRuntime:
             DeviceError: not even one clip fits, or half precision is too coarse.
             WeightsError: the network gives values that are not numbers.
         """
+        size = min(self._share_of(len(inputs.valid)), self.batch_clips)
+        return _joined(self.passes.run(self._pass, _in_parts(inputs, size)))
+
+    def _share_of(self, count: int) -> int:
+        """Return how many each of the passes takes that run side by side."""
+        return -(-count // self.passes.at_once)
+
+    def _pass(self, inputs: NetworkInput) -> NetworkOutput:
         num_clips = len(inputs.valid)
         if num_clips > self.batch_clips:
-            return self._in_parts(inputs)
+            return _joined([self._pass(part) for part in _in_parts(inputs, self.batch_clips)])
         try:
             return self._checked(_run(self.network, inputs, self.device, self.precision), inputs)
         except RuntimeError as err:
@@ -134,7 +153,7 @@ class TorchRuntime:
         self.batch_clips = max(1, num_clips // 2)
         torch.cuda.empty_cache()
         self.tell(f"{self.device} ran out of memory; going on with fewer clips a pass")
-        return self._in_parts(inputs)
+        return self._pass(inputs)
 
     @property
     def sound_encoder(self) -> SoundEncoder | None:
@@ -142,6 +161,11 @@ class TorchRuntime:
         return self._encode_sound if isinstance(self.network, HearsApart) else None
 
     def _encode_sound(self, log_mel: Tensor) -> Tensor:
+        size = self._share_of(len(log_mel))
+        parts = [log_mel[i : i + size] for i in range(0, len(log_mel), size)]
+        return _joined(self.passes.run(self._encode_part, parts))
+
+    def _encode_part(self, log_mel: Tensor) -> Tensor:
         assert isinstance(self.network, HearsApart)
         with _arithmetic(self.device, self.precision):
             return _on_cpu(self.network.encode_sound(log_mel.to(self.device)))
@@ -160,6 +184,7 @@ class TorchRuntime:
             "name": name,
             "precision": self.precision,
             "batch_clips": self.batch_clips,
+            "passes": self.passes.at_once,
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
         }
@@ -175,14 +200,6 @@ class TorchRuntime:
         if self.precision == "fp32":
             raise WeightsError(told, hint="its weights are damaged or not trained for this input")
         raise DeviceError(told, hint="try --precision fp32")
-
-    def _in_parts(self, inputs: NetworkInput) -> NetworkOutput:
-        size = self.batch_clips
-        parts = [
-            self.forward(inputs.of_each(itemgetter(slice(i, i + size))))
-            for i in range(0, len(inputs.valid), size)
-        ]
-        return _joined(parts)
 
 
 def choose_device(wanted: str, warn: Callable[[str], None]) -> str:
@@ -277,7 +294,8 @@ def start(
     else:
         used = chosen()
     clips = batch_clips or max(1, _CLIPS_PER_PASS[device.split(":")[0]] // network.spec.clip_length)
-    return TorchRuntime(network, device, used, clips, warn)
+    passes = Passes(torch.get_num_threads() if device == "cpu" else 1)
+    return TorchRuntime(network, device, used, clips, warn, passes=passes)
 
 
 def _marked(logits: Tensor, spec: NetworkSpec) -> BoolMask:
@@ -320,12 +338,21 @@ def _run(network: AVSNetwork, inputs: NetworkInput, device: str, precision: str)
 @contextmanager
 def _arithmetic(device: str, precision: str) -> Iterator[None]:
     kind = device.split(":")[0]
+    # fp32 means exact. It is said to the whole process, so not where passes run side by side.
+    exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
     with (
         torch.inference_mode(),
         torch.autocast(kind, _DTYPES[precision], enabled=precision != "fp32"),
-        torch.backends.cudnn.flags(enabled=True, allow_tf32=False),  # fp32 means exact
+        exact if kind == "cuda" else nullcontext(),
     ):
         yield
+
+
+def _in_parts(inputs: NetworkInput, size: int) -> list[NetworkInput]:
+    """Cut a batch into batches of as many clips."""
+    return [
+        inputs.of_each(itemgetter(slice(i, i + size))) for i in range(0, len(inputs.valid), size)
+    ]
 
 
 def _on_cpu(value: OutputT) -> OutputT:
@@ -343,6 +370,8 @@ def _on_cpu(value: OutputT) -> OutputT:
 def _joined(parts: Sequence[OutputT]) -> OutputT:
     """Return outputs of several batches, or the same part of each, as that of one batch."""
     first = parts[0]
+    if len(parts) == 1:
+        return first
     if isinstance(first, torch.Tensor):
         return torch.cat(parts)  # type: ignore[arg-type,return-value]
     if isinstance(first, tuple):

@@ -243,7 +243,7 @@ def _batches(
     reader: ClipReader, runtime: Runtime, *, looks_at_all: bool
 ) -> Iterator[tuple[list[Clip], PreparedBatch]]:
     clips, sound = iter(reader), _encoded_sound(runtime)
-    while batch := list(islice(clips, runtime.batch_clips)):
+    while batch := list(islice(clips, runtime.clips_at_once)):
         yield batch, prepare(batch, runtime.spec, sound, looks_at_all=looks_at_all)
 
 

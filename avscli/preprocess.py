@@ -92,6 +92,8 @@ def prepare_unseen(
 ) -> PreparedBatch:
     """Prepare clips as `prepare` does, with zeros that take no room in place of pictures."""
     valid = np.stack([clip.valid for clip in clips])
+    if sound is not None:
+        sound.hear_ahead(clips)
     heard = [(sound or _Patches(spec)).heard(clip) for clip in clips]
     levels = np.full(valid.shape, -np.inf)
     levels[valid] = np.concatenate([_levels_dbfs(clip) for clip in clips])

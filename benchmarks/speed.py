@@ -138,7 +138,7 @@ class Parts:
 
     def _network(self, clips: list[Clip]) -> list[StepOutput]:
         iterator = iter(clips)
-        batches = list(iter(lambda: list(islice(iterator, self._runtime.batch_clips)), []))
+        batches = list(iter(lambda: list(islice(iterator, self._runtime.clips_at_once)), []))
         self._runtime.forward(prepare(batches[0], self._spec).inputs)  # first pass plans kernels
         assert self._runtime.sound_encoder is not None
         sound = EncodedSound(self._runtime.sound_encoder, self._spec)

@@ -49,7 +49,7 @@ def test_running_out_of_memory_halves_the_batch_says_so_once_and_gives_the_same_
     with torch.inference_mode():
         expected = network.network(inputs).logits
     torch.testing.assert_close(runtime.forward(inputs).logits, expected, atol=1e-5, rtol=1e-4)
-    assert runtime.batch_clips == 2
+    assert runtime.clips_at_once == 2
     runtime.forward(inputs)
     assert len([w for w in warnings if "out of memory" in w]) == 1
 

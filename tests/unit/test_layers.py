@@ -26,7 +26,8 @@ LAYERS = [
     {"results", "config"},
     {"media", "audio", "metrics", "masks", "motion"},
     {"objects"},
-    {"networks", "datasets", "outputs", "preprocess", "postprocess", "shipped", "arithmetic"},
+    {"networks", "datasets", "outputs", "preprocess", "postprocess", "shipped"}
+    | {"arithmetic", "passes"},
     {"checkpoints", "devices", "report_builder", "carrying"},
     {"pipeline", "conversion"},
     {"evaluation"},
