@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from avscli.masks import EIGHT_CONNECTED, box_around, present_classes
+from avscli.masks import EIGHT_CONNECTED, box_around, present_classes, renumbered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -127,7 +127,7 @@ def connected_regions(label_map: LabelMap) -> Regions:
     for each in found:
         end = first + len(each.num_points) - 1
         own = np.concatenate([np.zeros(1, np.uint8), numbers[first:end]])
-        np.bitwise_or(labels[each.box], _renumbered(each.labels, own), out=labels[each.box])
+        np.bitwise_or(labels[each.box], renumbered(each.labels, own), out=labels[each.box])
         first = end
     of_components = [each.label for each in found for _ in each.num_points[1:]]
     classes = tuple(of_components[i] for i in kept)
@@ -155,15 +155,6 @@ def _components(
     if not num_points[1:].any():
         labels, num_points = np.minimum(labels, 1), np.array([0, 1])
     return _Components(label, (rows, columns), labels, num_points)
-
-
-def _renumbered(labels: NDArray[np.int32], numbers: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return `numbers[labels]`; OpenCV looks up bytes four times faster than numpy integers."""
-    if len(numbers) > 256:
-        return numbers[labels]
-    table = np.zeros(256, np.uint8)
-    table[: len(numbers)] = numbers
-    return np.asarray(cv2.LUT(labels.astype(np.uint8), table), np.uint8)
 
 
 def _complete(regions: Regions, label_map: LabelMap) -> None:
