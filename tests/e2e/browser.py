@@ -199,6 +199,12 @@ class Tab:
             "Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder)
         )
 
+    def choose_file(self, selector: str, file: Path) -> None:
+        """Choose a file where the page asks for one, as its dialog would."""
+        found = self.call("Runtime.evaluate", expression=f"document.querySelector({selector!r})")
+        handle = found["result"]["objectId"]
+        self.call("DOM.setFileInputFiles", files=[str(file)], objectId=handle)
+
     def _mouse(self, kind: str, x: float, y: float) -> None:
         button = {"button": "left", "buttons": 1, "clickCount": 1}
         self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **button)

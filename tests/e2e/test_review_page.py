@@ -107,6 +107,60 @@ def test_the_page_plays_in_step(page: Path) -> None:
         require_picture(tab, rows[-1])
 
 
+def test_a_review_that_was_downloaded_can_be_loaded_by_another_person(
+    page: Path, tmp_path: Path
+) -> None:
+    with shown(page) as tab:
+        for key in ("a", "ArrowDown", "x"):
+            tab.press(key)
+        review = downloaded(tab, tmp_path, by="d")
+    with shown(page, profile=tmp_path / "of another") as tab:
+        assert tab.value("page.review.decisions") == []
+        tab.choose_file("#file", tmp_path / "review.json")
+        tab.wait_until("page.review.decisions.length === 2")
+        assert tab.value("page.review.decisions") == review["decisions"]
+        assert objects_of(tab)[2][1] == "rejected"
+        assert status_of(tab) == "review.json with 2 decisions loaded."
+        tab.press("u")
+        tab.choose_file("#file", tmp_path / "review.json")  # it would replace one decision
+        tab.wait_until("byId('ask').open")
+        tab.press("Escape")
+        tab.wait_until("!byId('ask').open")
+        assert len(tab.value("page.review.decisions")) == 1
+        tab.choose_file("#file", tmp_path / "review.json")
+        tab.wait_until("byId('ask').open")
+        tab.click("#ask-yes")
+        tab.wait_until("page.review.decisions.length === 2")
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"format": "coco"}, "it is no review.json"),
+        ({"decisions": None}, "it is no review.json"),
+        ({"version": 9}, "it is of version 9, this page of 1"),
+        ({"run": {"source": "other.mp4"}}, "it is of another run: other.mp4"),
+        ({"decisions": [{"do": "accept", "object": 99}]}, "decision 1 (accept): "),
+        ({"decisions": [{"do": "<img src=x>"}]}, "decision 1 (<img src=x>): "),
+        (None, ""),
+    ],
+    ids=["format", "decisions", "version", "run", "object", "markup", "json"],
+)
+def test_a_file_that_does_not_fit_is_not_loaded_and_says_why(
+    changed: dict[str, Any] | None, why: str, page: Path, tmp_path: Path
+) -> None:
+    with shown(page) as tab:
+        tab.press("a")
+        review = downloaded(tab, tmp_path, by="d")
+        tab.press("u")
+        other = tmp_path / "other.json"
+        other.write_text("{" if changed is None else json.dumps(review | changed))
+        tab.choose_file("#file", other)
+        tab.wait_until("byId('status').textContent.includes('cannot be loaded')")
+        assert status_of(tab).startswith(f"other.json cannot be loaded: {why}")
+        assert tab.value("page.review.decisions") == []
+
+
 @pytest.mark.parametrize("at", [2, 10, 20])
 def test_the_pixels_that_are_drawn_are_those_of_the_journal(page: Path, at: int) -> None:
     with shown(page) as tab:

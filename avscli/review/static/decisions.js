@@ -71,6 +71,18 @@ class Review extends EventTarget {
     return Math.max(0, ...this.table.found.map(({ id }) => id), ...used) + 1;
   }
 
+  /** Take the decisions of a review.json; throws an Error, and changes nothing, where they do not fit. */
+  load(text) {
+    const { format, version, run, decisions } = JSON.parse(text) ?? {};
+    if (format !== this.table.format || !Array.isArray(decisions)) throw new Error("it is no review.json");
+    if (version !== this.table.version) throw new Error(`it is of version ${version}, this page of ${this.table.version}`);
+    if (run?.journal_sha256 !== this.table.run.journal_sha256) throw new Error(`it is of another run: ${run?.source}`);
+    this.result = replay(this.table.found, this.table.frames, decisions);
+    this.decisions = decisions;
+    this.undone = [];
+    this.keep();
+  }
+
   /** review.json, as avs review --apply reads it. */
   toJson() {
     const { format, version, run } = this.table;

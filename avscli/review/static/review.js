@@ -33,6 +33,7 @@ const KEYS = [
   ["f", "off-screen in the stretch"],
   ["u", "undo"],
   ["U", "redo"],
+  ["l", "load a review.json"],
   ["d", "download review.json"],
   ["?", "these keys"],
 ];
@@ -105,7 +106,7 @@ class Page {
   listenToButtons() {
     const clicks = {
       play: " ", back: ",", forth: ".", "event-back": "[", "event-forth": "]", undo: "u", redo: "U",
-      download: "d", help: "?", "mark-in": "i", "mark-out": "o", "mark-none": "Escape",
+      load: "l", download: "d", help: "?", "mark-in": "i", "mark-out": "o", "mark-none": "Escape",
       "zoom-in": "z", "zoom-out": "Z", "zoom-all": "0",
     };
     for (const [id, key] of Object.entries(clicks)) {
@@ -114,6 +115,10 @@ class Page {
     for (const button of byId("actions").children) {
       button.addEventListener("click", () => this.act(button.dataset.do));
     }
+    byId("file").addEventListener("change", ({ target }) => {
+      this.load(target.files[0]);
+      target.value = ""; // so that the same file can be chosen again
+    });
     byId("shown").addEventListener("change", () => this.showFrame());
     byId("opacity").addEventListener("input", () => this.showFrame());
     byId("speed").addEventListener("change", ({ target }) => {
@@ -349,6 +354,7 @@ class Page {
       f: () => this.act("off_screen"),
       u: () => this.undo(),
       U: () => this.redo(),
+      l: () => byId("file").click(),
       d: () => this.download(),
       "?": () => this.showKeys(),
     };
@@ -534,6 +540,19 @@ class Page {
   redo() {
     const decision = this.review.redo();
     this.say(decision ? `Done again: ${decisionText(decision, (id) => this.nameOf(id))}` : "Nothing to do again.");
+  }
+
+  async load(file) {
+    if (!file) return;
+    const here = this.review.decisions.length;
+    const question = `Put ${file.name} in place of the ${here} decisions made here?`;
+    if (here && !(await ask(question, []))) return;
+    try {
+      this.review.load(await file.text());
+      this.say(`${file.name} with ${this.review.decisions.length} decisions loaded.`);
+    } catch (error) {
+      this.say(`${file.name} cannot be loaded: ${error.message}`);
+    }
   }
 
   download() {
