@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from avscli.preprocess import PreparedBatch
     from avscli.results import FramePrediction, Progress, SegmentationReport
 
-BATCHES_AHEAD = 2  # decoded and prepared while the network works
+BATCHES_AHEAD = 1  # decoded and prepared while the network works on the one before
 BLOCKS_AHEAD = 1  # likewise, of `--fps auto`
 
 

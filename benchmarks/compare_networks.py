@@ -5,16 +5,20 @@
             --start-audio FILE -o runs/$name-$seed
     done; done
     python benchmarks/compare_networks.py runs/*/compare-*.safetensors --avsmix PATH [--clips PATH]
+                                          [--kept FOLDER]
 
 Checkpoints of one network are seeds of it: cells hold their mean and, of several, half the range.
 Costs are of one frame, as it is run, on one thread: CPU time in turn with the other networks, with
 the ratio to the first one, and how far the peak memory of a process of its own rises. Scores are of
 the network alone, at the operating point that its calibration chose; what `avs segment` would write
-(silence gate, flashes) stands in the JSON document beside them. *Switching* are scenes of five
+(silence gate, flashes) stands in the JSON document beside them. With ``--kept`` scores lie in a
+folder, by checkpoint, data and options, and are not computed again. *Switching* are scenes of five
 steps whose sounds change, shown whole (T = 5) and step by step (T = 1).
 """
 
 import argparse
+import hashlib
+import json
 import multiprocessing
 import time
 from collections import defaultdict
@@ -202,13 +206,34 @@ def score_table(title: str, found: Mapping[str, Sequence[Scores]]) -> str:
 
 
 def scores_of(
-    checkpoints: Sequence[Checkpoint], data: Evaluated, clip_length: int
+    checkpoints: Sequence[Checkpoint], data: Evaluated, clip_length: int, kept: Path | None
 ) -> dict[str, list[dict[str, Scores]]]:
     """Return the scores of all checkpoints by network."""
     found: dict[str, list[dict[str, Scores]]] = {each.network: [] for each in checkpoints}
     for each in checkpoints:
-        found[each.network].append(score(each.runtime(clip_length), data))
+        found[each.network].append(once(each, data, clip_length, kept))
     return found
+
+
+def once(
+    checkpoint: Checkpoint, data: Evaluated, clip_length: int, kept: Path | None
+) -> dict[str, Scores]:
+    """Score a checkpoint, or read what was found before."""
+    if kept is None:
+        return score(checkpoint.runtime(clip_length), data)
+    asked = {
+        "sha256": checkpoint.info.sha256,
+        "data": data.facts,
+        "samples": data.num_samples,
+        "clip_length": clip_length,
+    }
+    name = hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()
+    path = kept / f"{checkpoint.network}-{name[:16]}.json"
+    if not path.exists():
+        kept.mkdir(parents=True, exist_ok=True)
+        found = score(checkpoint.runtime(clip_length), data)
+        path.write_text(json.dumps({"asked": asked, "found": found}, default=str), "utf-8")
+    return cast("dict[str, Scores]", json.loads(path.read_text("utf-8"))["found"])
 
 
 def calibrations(checkpoints: Sequence[Checkpoint]) -> dict[str, list[Scores]]:
@@ -228,6 +253,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--clips", type=Path, help="folder of real clips")
     parser.add_argument("--scenes", type=int, default=500, help="how many scene frames")
     parser.add_argument("--limit", type=int, help="the first so many pairs only")
+    parser.add_argument("--kept", type=Path, help="folder of scores that are there already")
     parser.add_argument("--rounds", type=int, default=9, help="of measuring time")
     return parser.parse_args()
 
@@ -245,7 +271,7 @@ def main() -> None:
     ]
     scores = {}
     for title, (data, clip_length) in data_sets(options).items():
-        scores[title] = scores_of(checkpoints, data, clip_length)
+        scores[title] = scores_of(checkpoints, data, clip_length, options.kept)
         alone = {name: [one["network"] for one in seeds] for name, seeds in scores[title].items()}
         tables.append(score_table(title, alone))
     facts: dict[str, object] = {

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from avscli.media.frames import FrameReader, StampedImage
 
-HELD_BYTES = 256_000_000  # of 1280×720 180 frames, of 3840×2160 twenty
+# Of 1280×720 230 frames, of 3840×2160 25: two batches of eight, and eight that are being encoded.
+HELD_BYTES = 320_000_000
 
 
 class FrameFollower:
