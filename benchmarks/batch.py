@@ -3,10 +3,11 @@
     python benchmarks/batch.py [--clips 50] [--seconds 2] [--planned 1000 10000] > batch.json
 
 Throughput: copies of one generated clip, all by one ``avs batch``, then each by an ``avs segment``
-of its own, in one run so that the ratio holds on a busy machine too. Memory: the largest resident
-set of the process that hands out the jobs (not of its workers), for dry runs over many names and
-for real runs over tiny files. It holds a line or two per file; the requirement is that
-this stays below 10 kB per file.
+of its own, in one run so that the ratio holds on a busy machine too. Scaling: N workers on N cores
+with N times as many files take as long as one does, if each gets as much done as one alone.
+Memory: the largest resident set of the process that hands out the jobs (not of its workers), for
+dry runs over many names and for real runs over tiny files. It holds a line or two per file; the
+requirement is that this stays below 10 kB per file.
 """
 
 from __future__ import annotations
@@ -42,9 +43,12 @@ class Cost(NamedTuple):
     parent_peak_rss_mb: float
 
 
-def run_avs(*args: object) -> Cost:
-    """Run ``avs`` and watch its first process."""
+def run_avs(*args: object, cores: int | None = None) -> Cost:
+    """Run ``avs``, on so many cores only if they are given, and watch its first process."""
     command = [sys.executable, "-m", "avscli", *map(str, args)]
+    if cores is not None:
+        chosen = sorted(os.sched_getaffinity(0))[:cores]
+        command = ["taskset", "-c", ",".join(map(str, chosen)), *command]
     started, peak_kb = time.perf_counter(), 0
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         while process.poll() is None:
@@ -93,6 +97,21 @@ def throughput(clip: Path, folder: Path, options: list[str], *, count: int, work
     }
 
 
+def scaling(
+    clip: Path, folder: Path, options: list[str], *, per_worker: int, workers: int
+) -> list[dict[str, float]]:
+    """Time 1, 2 … workers on as many cores, each with the same number of files."""
+    rows: list[dict[str, float]] = []
+    for count in range(1, workers + 1):
+        clips = copies(clip, folder / f"clips-{count}", per_worker * count)
+        out = folder / f"scaled-{count}"
+        batch = ("batch", clips, "-o", out, "--workers", count, "-q", *options)
+        seconds = run_avs(*batch, cores=count).seconds
+        alone = rows[0]["seconds"] if rows else seconds
+        rows.append({"workers": count, "seconds": seconds, "of N times one": alone / seconds})
+    return rows
+
+
 def memory(clip: Path, folder: Path, counts: list[int], options: list[str]) -> dict[str, object]:
     """Measure the parent over different numbers of files; the first and the last give the slope."""
     rows = []
@@ -132,6 +151,13 @@ def main() -> None:
             count=arguments.clips,
             workers=arguments.workers,
         )
+        scaled = scaling(
+            clip,
+            folder / "scaling",
+            ["--fps", arguments.fps, *common],
+            per_worker=max(1, arguments.clips // arguments.workers),
+            workers=arguments.workers,
+        )
         planned = memory(tiny, folder / "planned", arguments.planned, ["--dry-run", *common])
         quick = ["--fps", "1", "--write", "csv", "--workers", str(arguments.workers), *common]
         real = memory(tiny, folder / "real", arguments.real, quick)
@@ -139,11 +165,13 @@ def main() -> None:
         {
             "arguments": vars(arguments),
             "throughput": speed,
+            "scaling": scaled,
             "dry_run": planned,
             "real_run": real,
             **setting,
         },
         table(list(speed), [list(speed.values())]),
+        table(list(scaled[0]), [list(row.values()) for row in scaled]),
         table(["dry run", "kb_per_file"], [["", planned["kb_per_file"]]]),
         table(["real run", "kb_per_file"], [["", real["kb_per_file"]]]),
     )
