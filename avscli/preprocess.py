@@ -134,6 +134,7 @@ class EncodedSound:
     def __init__(self, encoder: SoundEncoder, spec: NetworkSpec) -> None:
         self._encoder, self._spec = encoder, spec
         self._known: dict[int, Tensor] = {}
+        self._of_silence: Tensor | None = None
 
     def heard(self, clip: Clip) -> Tensor:
         """Return what n valid steps of a clip with its sound hear, [n, 1 + S, D] embeddings."""
@@ -166,11 +167,16 @@ class EncodedSound:
         return dict(zip(ticks, windows, strict=True))
 
     def _encode(self, windows_of: Mapping[int, NDArray[np.float32]]) -> None:
-        if not windows_of:
-            return
-        ticks, windows = list(windows_of), np.stack(list(windows_of.values()))
-        embeddings = self._encoder(FRONT_ENDS[self._spec.log_mel].of_windows(windows))
-        self._known |= zip(ticks, embeddings, strict=True)
+        sounding = {tick: window for tick, window in windows_of.items() if window.any()}
+        if sounding:
+            self._known |= zip(sounding, self._embedded([*sounding.values()]), strict=True)
+        for tick in windows_of.keys() - sounding.keys():  # as before and after every file
+            if self._of_silence is None:
+                self._of_silence = self._embedded([windows_of[tick]])[0]
+            self._known[tick] = self._of_silence
+
+    def _embedded(self, windows: Sequence[NDArray[np.float32]]) -> Tensor:
+        return self._encoder(FRONT_ENDS[self._spec.log_mel].of_windows(np.stack(windows)))
 
     def _forget_before(self, first: int) -> None:
         interleaved = self._spec.clip_length * self._spec.seconds_per_step * TICKS_PER_SECOND
