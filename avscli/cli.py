@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import signal
 import sys
 from traceback import print_exc
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
 # Typer brings its own click, under a name that changes; all its usage errors share this base.
 _ParsingError: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
-_ALLOCATIONS_BETWEEN_COLLECTIONS = 50_000  # Python's own number is 700
 _ENDING_SIGNALS = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 
 app = typer.Typer(
@@ -63,8 +61,6 @@ def _global_options(
 
 def main() -> NoReturn:
     """Run ``avs`` and exit with a code of `ExitCode`, or as the signal that ended it demands."""
-    # Looking through what PyTorch's import makes takes an eighth of the time to the first frame.
-    gc.set_threshold(_ALLOCATIONS_BETWEEN_COLLECTIONS)
     for number in _ENDING_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
             signal.signal(number, _terminate)

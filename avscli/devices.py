@@ -16,7 +16,7 @@ from avscli.errors import DeviceError, WeightsError
 from avscli.masks import MaskRule, mask_iou
 from avscli.networks.contract import HearsApart
 from avscli.networks.folding import fold_batch_norms, fuse_activations
-from avscli.passes import Passes, keep_freed_memory
+from avscli.passes import Passes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -277,7 +277,6 @@ def start(
 
     fold_batch_norms(cast("nn.Module", network))
     if device == "cpu":
-        keep_freed_memory()
         fuse_activations(cast("nn.Module", network))
 
     def has_golden_masks(candidate: Precision) -> bool:

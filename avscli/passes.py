@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import TYPE_CHECKING, TypeVar
@@ -17,21 +15,6 @@ if TYPE_CHECKING:
     OutputT = TypeVar("OutputT")
 
 MOST_AT_ONCE = 4  # each holds the maps of a few frames; beyond, passes get more threads instead
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
-_KEPT_BYTES = 1 << 30
-
-
-def keep_freed_memory() -> None:
-    """Have this process keep the memory that is freed, for whatever asks next.
-
-    The maps of one pass are as large as those of the one before. Left to itself, glibc gives back
-    what is over 32 MB, and the system clears it again, page by page: a tenth of the CPU time in
-    float32. Other C libraries are left as they are.
-    """
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        libc.mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
-        libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
 class Passes:

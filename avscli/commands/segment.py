@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +13,9 @@ from avscli import console
 from avscli.commands import _options as shared
 from avscli.commands._takes import takes
 from avscli.config import DEFAULT_WEIGHTS, SegmentOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @takes(options=shared.segment_options)
@@ -32,10 +37,25 @@ def segment(
     from avscli.media.containers import require_regular_file
 
     require_regular_file(source)  # a slip in the path is told before torch loads
-    from avscli.pipeline import open_runtime, segment_file
+    with _uncollected():
+        from avscli.pipeline import open_runtime, segment_file
 
-    runtime = open_runtime(weights, options, console.warn)
+        runtime = open_runtime(weights, options, console.warn)
     with console.progress(source.name, quiet=quiet) as on_progress:
         report = segment_file(source, output, runtime, options, on_progress)
     console.show_report(report, as_json=as_json, quiet=quiet)
     raise typer.Exit(report.exit_code)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Leave Python's search for garbage until what starts has started.
+
+    Looking through what importing PyTorch makes, half a million objects that all stay, is an eighth
+    of the CPU time to the first frame.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
