@@ -15,6 +15,7 @@ from avscli.networks.backbones.mobilenet_v2 import SameConv
 if TYPE_CHECKING:
     from torch import Tensor
 
+_OPERATOR = "_convolution_pointwise"  # private to PyTorch, which compiles networks to it
 # By oneDNN's names, with the numbers that it takes.
 _ACTIVATIONS: dict[type[nn.Module], tuple[str, list[float]]] = {
     nn.Identity: ("none", []),
@@ -79,9 +80,6 @@ def _join_activations(layers: nn.Sequential) -> None:
                 convolution.activation = layer
                 setattr(layers, place, nn.Identity())
             convolution = None
-
-
-_OPERATOR = "_convolution_pointwise"  # private to PyTorch, which compiles networks to it
 
 
 class FusedConvolution(nn.Module):
