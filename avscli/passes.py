@@ -22,7 +22,8 @@ class Passes:
 
     Threads that share a pass wait for each other at every one of some three hundred operators, and
     a core that decodes or encodes meanwhile holds all of them up. Passes that share nothing wait
-    for nobody: two cores segment a third faster that way.
+    for nobody: on two cores `avs segment` takes a seventh less time in float32, a quarter in
+    bfloat16.
 
     Args:
         num_threads: of all passes together.

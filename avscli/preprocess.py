@@ -92,12 +92,9 @@ def prepare_unseen(
 ) -> PreparedBatch:
     """Prepare clips as `prepare` does, with zeros that take no room in place of pictures."""
     valid = np.stack([clip.valid for clip in clips])
-    if sound is not None:
-        sound.hear_ahead(clips)
-    heard = [(sound or _Patches(spec)).heard(clip) for clip in clips]
+    moments = (sound or _Patches(spec)).heard(clips)
     levels = np.full(valid.shape, -np.inf)
     levels[valid] = np.concatenate([_levels_dbfs(clip) for clip in clips])
-    moments = torch.cat(heard)
     steps = moments.new_zeros(*valid.shape, *moments.shape[1:])
     steps[torch.from_numpy(valid)] = moments
     steps = _filled(steps, valid, spec.padding)
@@ -136,19 +133,11 @@ class EncodedSound:
         self._known: dict[int, Tensor] = {}
         self._of_silence: Tensor | None = None
 
-    def heard(self, clip: Clip) -> Tensor:
-        """Return what n valid steps of a clip with its sound hear, [n, 1 + S, D] embeddings."""
-        moments = _moments_of(clip, self._spec)
-        self._encode(self._windows_of(clip, self._known.keys()))
-        embeddings = torch.stack([self._known[tick] for tick in moments.ravel().tolist()])
-        self._forget_before(int(moments.min()))
-        return embeddings.reshape(*moments.shape, -1)
+    def heard(self, clips: Sequence[Clip]) -> Tensor:
+        """Return what the n valid steps of clips hear, [n, 1 + S, D] embeddings.
 
-    def hear_ahead(self, clips: Sequence[Clip]) -> None:
-        """Encode what the next clips hear, many windows at once.
-
-        That takes a fifth of the time of clips of one frame, one after the other; embeddings are
-        the same but for rounding.
+        Many windows are encoded at once, in a fifth of the time that they take one by one;
+        embeddings are the same but for rounding.
         """
         windows: dict[int, NDArray[np.float32]] = {}
         for clip in clips:
@@ -156,6 +145,10 @@ class EncodedSound:
         ticks = list(windows)
         for i in range(0, len(ticks), _WINDOWS_PER_PASS):
             self._encode({tick: windows[tick] for tick in ticks[i : i + _WINDOWS_PER_PASS]})
+        moments = [_moments_of(clip, self._spec) for clip in clips]
+        heard = [self._known[tick] for each in moments for tick in each.ravel().tolist()]
+        self._forget_before(int(moments[-1].min()))
+        return torch.stack(heard).reshape(-1, moments[0].shape[1], heard[0].shape[-1])
 
     def _windows_of(self, clip: Clip, known: Set[int]) -> dict[int, NDArray[np.float32]]:
         """Return what a clip hears, by tick in rising order, but for what is known."""
@@ -214,8 +207,11 @@ class _Patches(NamedTuple):
 
     spec: NetworkSpec
 
-    def heard(self, clip: Clip) -> Tensor:
-        """Return what n valid steps of a clip hear, [n, 1 + S, ·, ·] patches."""
+    def heard(self, clips: Sequence[Clip]) -> Tensor:
+        """Return what the n valid steps of clips hear, [n, 1 + S, ·, ·] patches."""
+        return torch.cat([self._of_clip(clip) for clip in clips])
+
+    def _of_clip(self, clip: Clip) -> Tensor:
         moments = _moments_of(clip, self.spec)
         front_end = FRONT_ENDS[self.spec.log_mel]
         if not clip.analysed:  # MKL has no transform of nothing

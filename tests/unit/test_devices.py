@@ -11,6 +11,7 @@ from avscli.checkpoints import load_network
 from avscli.datatypes import NetworkInput, SourceLogits
 from avscli.devices import TorchRuntime, choose_device, choose_precision, start
 from avscli.errors import DeviceError, ExitCode, WeightsError
+from avscli.networks.folding import FusedConvolution
 from tests.networks_for_tests import TINY_SPEC, make_inputs, make_network, save_tiny
 
 
@@ -177,3 +178,11 @@ def test_what_a_network_says_of_its_sources_comes_through_in_parts_too(batch_cli
     assert sources is not None
     assert (sources.picture.dtype, sources.picture.shape) == (torch.float32, (8, 3, 2, 1, 1))
     torch.testing.assert_close(sources.sound[..., 0], inputs.frames.mean(dim=(2, 3, 4)))
+
+
+def test_a_network_that_is_started_on_the_cpu_has_its_activations_fused():
+    network = make_network()
+    start(network, "cpu", precision="fp32", warn=pytest.fail)
+    kinds = {type(module) for module in network.modules()}
+    assert FusedConvolution in kinds
+    assert torch.nn.BatchNorm2d not in kinds

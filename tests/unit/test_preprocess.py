@@ -227,11 +227,12 @@ def test_sound_that_is_encoded_once_gives_what_patches_give(fps, overhead):
         TINY_SPEC, clip_length=1, sound_offsets_seconds=(-2.0, -1.0, 1.0, 2.0)
     )
     network = make_network(spec)
-    encoded = []
+    encoded, passes = [], []
 
     @torch.inference_mode()
     def encoder(log_mel: torch.Tensor) -> torch.Tensor:
         encoded.extend(log_mel)
+        passes.append(len(log_mel))
         return network.encode_sound(log_mel)
 
     sound, clips = EncodedSound(encoder, spec), clips_of_a_file(fps)
@@ -248,6 +249,7 @@ def test_sound_that_is_encoded_once_gives_what_patches_give(fps, overhead):
     # one window a frame of the file's five seconds and of half a second before and after them,
     # which still hear it; what lies further off is silence, once
     assert len(encoded) <= overhead * 6 * fps + 1
+    assert len(passes) <= len(clips) // 4 + 1  # a batch of clips and the silence
 
 
 def test_a_long_file_does_not_fill_the_memory_with_embeddings():
