@@ -144,10 +144,12 @@ class ObjectTracker:
             ]
         ).reshape(len(self._tracks), len(frame.free))
         regions = list(frame.free)
-        for i, j in best_assignment(fits):
-            if fits[i, j] > 0:
-                self._tracks[i].joined_since = None
-                frame.give(regions[j], self._tracks[i])
+        going_on, continuing = (np.flatnonzero(fits.any(axis=axis)) for axis in (1, 0))
+        for i, j in best_assignment(fits[np.ix_(going_on, continuing)]):
+            track, seen = going_on[i], continuing[j]
+            if fits[track, seen] > 0:
+                self._tracks[track].joined_since = None
+                frame.give(regions[seen], self._tracks[track])
 
     def _begin(self, frame: _Frame, seconds: float) -> None:
         """Give what is left over to the object it is a piece of, or to a new track."""
@@ -264,14 +266,17 @@ def _distances(spot: Spot, size_hw: tuple[int, ...]) -> Logits:
 def best_assignment(fits: NDArray[np.float64]) -> list[tuple[int, int]]:
     """Return the pairs (row, column), as many as the shorter side has, of the largest sum.
 
-    Of one row or one column the largest value is chosen, and of equal ones the first.
+    Where each of the shorter side finds its best in another place, these are the pairs; of equal
+    values the first is taken.
     """
     if 0 in fits.shape:
         return []
-    if 1 in fits.shape:
-        row, column = np.unravel_index(fits.argmax(), fits.shape)
-        return [(int(row), int(column))]
-    # Importing it takes a fifth of a second, which most clips, of one object, need not wait for.
+    is_wide = fits.shape[0] <= fits.shape[1]
+    best = fits.argmax(axis=1 if is_wide else 0).tolist()
+    if len(set(best)) == len(best):
+        pairs = enumerate(best)
+        return list(pairs) if is_wide else sorted((row, column) for column, row in pairs)
+    # Importing it takes half a second of CPU time, and few clips have objects that vie for a track.
     from scipy.optimize import linear_sum_assignment
 
     rows, columns = linear_sum_assignment(fits, maximize=True)

@@ -189,7 +189,13 @@ def test_every_frame_maps_each_object_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (1, 1), (1, 4), (5, 1), (2, 2), (3, 6), (7, 4)])
-def test_thebest_assignment_is_scipys(shape: tuple[int, int]) -> None:
-    fits = np.random.default_rng(sum(shape)).random(shape)
-    expected = list(zip(*linear_sum_assignment(fits, maximize=True), strict=True))
-    assert best_assignment(fits) == expected
+def test_the_best_assignment_is_scipys_with_and_without_rivals(shape: tuple[int, int]) -> None:
+    for seed in range(20):
+        fits = np.random.default_rng(seed).random(shape)
+        expected = list(zip(*linear_sum_assignment(fits, maximize=True), strict=True))
+        assert best_assignment(fits) == expected
+
+
+def test_tracks_that_vie_for_a_region_are_given_the_largest_sum() -> None:
+    fits = np.array([[2.9, 2.8, 0.0], [2.7, 0.0, 0.0]])  # both fit the first region best
+    assert best_assignment(fits) == [(0, 1), (1, 0)]
