@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from traceback import print_exc
@@ -66,6 +67,9 @@ def main() -> NoReturn:
             signal.signal(number, _terminate)
     with console.standard_streams():
         code = _run()
+    # Or Python looks for garbage in all that importing PyTorch has made, before the system takes it
+    # back anyway: 0.3 to 0.5 s of every command that computes.
+    gc.freeze()
     sys.exit(code)
 
 

@@ -168,17 +168,18 @@ def batch(
     _require_posix()
     from avscli.batch.executors import Work
     from avscli.batch.run import plan_batch, run_batch
+    from avscli.console.batch import batch_progress, show_batch, show_plan
 
     work = Work.of(weights, options)
-    with console.batch_progress(as_json=as_json, quiet=quiet) as watch:
+    with batch_progress(as_json=as_json, quiet=quiet) as watch:
         if chosen.dry_run:
             plan, sums = plan_batch(inputs, output, work, chosen, watch=watch, warn=console.warn)
         else:
             report = run_batch(inputs, output, work, chosen, watch=watch, warn=console.warn)
     if chosen.dry_run:
-        console.show_plan(plan, sums, as_json=as_json)
+        show_plan(plan, sums, as_json=as_json)
     else:
-        console.show_batch(report, as_json=as_json, quiet=quiet)
+        show_batch(report, as_json=as_json, quiet=quiet)
         raise typer.Exit(report.exit_code)
 
 

@@ -1,13 +1,11 @@
 """What the person at the terminal sees: progress and messages on stderr, results on stdout."""
 
 from avscli.console.bars import counting, progress
-from avscli.console.batch import batch_progress, show_batch, show_plan
 from avscli.console.messages import bug, error, interrupted, note, result, result_json, table, warn
 from avscli.console.reports import show_demo, show_report
 from avscli.console.streams import standard_streams
 
 __all__ = [
-    "batch_progress",
     "bug",
     "counting",
     "error",
@@ -16,9 +14,7 @@ __all__ = [
     "progress",
     "result",
     "result_json",
-    "show_batch",
     "show_demo",
-    "show_plan",
     "show_report",
     "standard_streams",
     "table",

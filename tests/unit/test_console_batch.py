@@ -26,6 +26,7 @@ from avscli.batch.events import (
 )
 from avscli.batch.jobs import Job, JobResult
 from avscli.console import bars, messages
+from avscli.console.batch import batch_progress, show_batch
 
 Captured = pytest.CaptureFixture[str]
 
@@ -54,7 +55,7 @@ EVENTS: list[BatchEvent] = [
 
 
 def play(*, as_json: bool = False, quiet: bool = False) -> None:
-    with console.batch_progress(as_json=as_json, quiet=quiet) as watch:
+    with batch_progress(as_json=as_json, quiet=quiet) as watch:
         for event in EVENTS:
             watch(event)
 
@@ -85,7 +86,7 @@ def test_a_name_that_cannot_be_written_does_not_cost_the_table(
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding, errors="strict"))
     with (
         console.standard_streams(),
-        console.batch_progress(as_json=False, quiet=False) as watch,
+        batch_progress(as_json=False, quiet=False) as watch,
     ):
         watch(ended("bad\udcff.mp4", DONE))
     assert b"bad\\udcff.mp4" in written.getvalue()
@@ -109,7 +110,7 @@ def test_plain_lines_come_while_workers_say_nothing(
 ) -> None:
     now = 0.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    with console.batch_progress(as_json=True, quiet=False) as watch:
+    with batch_progress(as_json=True, quiet=False) as watch:
         for now in (9.0, 11.0):
             watch(Looked(int(now) % 9))
         watch(Planned(3, 2, 1, 180.0, 10, None))
@@ -136,7 +137,7 @@ def test_a_terminal_gets_bars(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Console(file=screen, force_terminal=True, width=100, highlight=False)
     monkeypatch.setattr(messages, "err", terminal)
     monkeypatch.setattr(bars, "Progress", DrawnAtOnce)
-    with console.batch_progress(as_json=True, quiet=False) as watch:
+    with batch_progress(as_json=True, quiet=False) as watch:
         for event in EVENTS[:3]:
             watch(event)
         text = screen.getvalue()
@@ -168,7 +169,7 @@ def test_quiet_tells_problems_only(capsys: Captured) -> None:
     out, err = capsys.readouterr()
     assert out == ""
     assert len(err.splitlines()) == 3
-    console.show_batch(BatchReport(Path("out")), as_json=False, quiet=True)
+    show_batch(BatchReport(Path("out")), as_json=False, quiet=True)
     assert capsys.readouterr() == ("", "")
 
 
@@ -177,11 +178,11 @@ def test_the_end_says_how_to_go_on(capsys: Captured) -> None:
         Path("out"), num_up_to_date=2, num_left=4, files=(Path("out/failures.txt"),)
     )
     report.counts.update({"done": 3, "failed": 1})
-    console.show_batch(report, as_json=False, quiet=False)
+    show_batch(report, as_json=False, quiet=False)
     assert capsys.readouterr().err.splitlines() == [
         "3 done · 2 up to date · 1 failed · 4 left; the same command carries on → out",
         "again, only what failed: avs batch @out/failures.txt -o out",
     ]
-    console.show_batch(report, as_json=True, quiet=False)
+    show_batch(report, as_json=True, quiet=False)
     last = json.loads(capsys.readouterr().out)
     assert (last["event"], last["exit_code"], last["num_left"]) == ("end", 8, 4)
