@@ -3,8 +3,9 @@
     python benchmarks/against.py [--commit 3d9db68] [--seconds 6] [--rounds 3] > against.json
 
 Both sides run the same generated clip on this machine, in turn, each run in a process of its own;
-the best round of each counts. Wall seconds are those of the work, without start-up and loading,
-which are told by themselves; ratios are this side's over the other's.
+the best round of each counts. Wall seconds are those of the work; those of importing and loading,
+and of the whole process with its exit, are compared by themselves, each by its own best round.
+Ratios are this side's over the other's.
 """
 
 from __future__ import annotations
@@ -55,25 +56,24 @@ def compare(clip: Path, folder: Path, other: Path, rounds: int) -> dict[str, dic
     """Return per variant what both sides took, and the ratios."""
     found = {}
     for name, options in VARIANTS.items():
-        best: list[Run | None] = [None, None]
+        runs: tuple[list[Run], list[Run]] = [], []
         for _ in range(rounds):
             for side, tree in enumerate((REPOSITORY, other)):
                 environment = {"PYTHONPATH": str(tree), "PYTHONSAFEPATH": "1"}  # not from here
-                run = segment(clip, folder / "out", options[side], environment)
-                before = best[side]
-                if before is None or working_seconds(run) < working_seconds(before):
-                    best[side] = run
-        ours, theirs = best
-        assert ours is not None
-        assert theirs is not None
+                runs[side].append(segment(clip, folder / "out", options[side], environment))
+        ours, theirs = (min(side, key=working_seconds) for side in runs)
+        starts, wholes = (
+            [min(getattr(run, name) for run in side) for side in runs]
+            for name in ("start_seconds", "process_seconds")
+        )
         seconds = ours.report["source"]["duration_seconds"]
         found[name] = {
             "real_time_factor": working_seconds(ours) / seconds,
             "other_real_time_factor": working_seconds(theirs) / seconds,
             "wall_ratio": working_seconds(ours) / working_seconds(theirs),
             "cpu_ratio": ours.cpu_seconds / theirs.cpu_seconds,
-            "start_ratio": (ours.process_seconds - working_seconds(ours))
-            / (theirs.process_seconds - working_seconds(theirs)),
+            "start_ratio": starts[0] / starts[1],
+            "process_ratio": wholes[0] / wholes[1],
             "peak_rss_ratio": ours.peak_rss_mb / theirs.peak_rss_mb,
         }
     return found

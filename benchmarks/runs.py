@@ -26,12 +26,14 @@ class Run(NamedTuple):
 
     Attributes:
         process_seconds: wall time from start to exit, importing and loading included.
+        start_seconds: of these, before the work began: importing and loading.
         cpu_seconds: user and system time of all its threads.
         peak_rss_mb: largest resident set, in units of 10⁶ bytes.
         report: what ``--json`` printed.
     """
 
     process_seconds: float
+    start_seconds: float
     cpu_seconds: float
     peak_rss_mb: float
     report: dict[str, Any]
@@ -76,7 +78,9 @@ def segment(
     started = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=variables) as process:
         assert process.stdout is not None
-        printed = process.stdout.read()
+        first = process.stdout.read(1)  # the report is printed when the work is done
+        until_report = time.perf_counter() - started
+        printed = first + process.stdout.read()
         # wait4 gives this process alone; getrusage would give the largest of all children.
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -84,9 +88,11 @@ def segment(
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
+    report = json.loads(printed)
     return Run(
         process_seconds=wall,
+        start_seconds=until_report - float(report["timings_seconds"]["total"]),
         cpu_seconds=usage.ru_utime + usage.ru_stime,
         peak_rss_mb=usage.ru_maxrss * unit / 1e6,
-        report=json.loads(printed),
+        report=report,
     )
