@@ -15,6 +15,7 @@ from pycocotools import mask as coco_mask
 from avscli.datatypes import CheckpointInfo, NetworkSpec
 from avscli.outputs.run_record import SCHEMA_VERSION
 from avscli.results import RecordedSource, SegmentationReport
+from avscli.shipped import sha256_of
 
 SIZE_HW = (45, 61)
 HOSTILE_NAMES = (
@@ -103,7 +104,7 @@ def write_run(
 def recorded_source(
     path: Path, *, frame_rate: Fraction | None = None, size_hw: tuple[int, int] = SIZE_HW
 ) -> RecordedSource:
-    """What a record says of a source whose name is all that is known."""
+    """What a record says of a source of which the name is known, and the bytes if it is there."""
     return RecordedSource(
         path=str(path),
         container="mp4",
@@ -119,7 +120,7 @@ def recorded_source(
         interlaced=False,
         audio=None,
         num_audio_tracks=0,
-        sha256="",
+        sha256=sha256_of(path) if path.is_file() else "",
         rotation_degrees=0,
     )
 

@@ -19,12 +19,12 @@ import numpy as np
 from avscli.datatypes import SAMPLE_RATE_HZ
 from avscli.errors import DataError
 from avscli.evaluation.stored.pictures import SECONDS_INTO_STEP
-from avscli.exports.source import source_of
 from avscli.masks import decode_mask
 from avscli.media.ffmpeg_jobs import write_wav
 from avscli.media.frames import upright_pictures
 from avscli.media.sound import MonoSound
 from avscli.media.stills import png_bytes
+from avscli.outputs.run_source import opened_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -124,7 +124,7 @@ def _plain(name: str) -> str:
 
 
 def _write_video(video: MarkedVideo, clips: Sequence[_Clip], root: Path) -> None:
-    with source_of(video) as media:
+    with opened_source(video.source, video.source_sha256) as media:
         _write_pictures(media, clips, root)
         _write_sound(media, clips, root)
     for clip in clips:

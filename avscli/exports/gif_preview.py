@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 
 from avscli.exports.places import file_for
-from avscli.exports.source import source_of
 from avscli.masks import NUM_COLOURS, colour_number, decode_mask, palette
 from avscli.media.frames import upright_pictures
 from avscli.media.gif_writer import write_gif
+from avscli.outputs.run_source import opened_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -81,7 +81,7 @@ def _write_video(video: MarkedVideo, frames: Sequence[MarkedFrame], path: Path) 
     by_index = {frame.index: frame for frame in frames}
     widest = min(WIDTHS[0], width)
     pictures = []
-    with source_of(video) as media:
+    with opened_source(video.source, video.source_sha256) as media:
         for picture in upright_pictures(media, by_index.keys()):
             marked = _marked(picture.rgb, by_index[picture.stamp.index])
             pictures.append(_narrowed(marked, widest))

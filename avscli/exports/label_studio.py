@@ -22,7 +22,6 @@ from avscli import __version__
 from avscli.errors import DataError
 from avscli.evaluation.stored.brush import encode_brush
 from avscli.exports.places import folder_for, picture_name
-from avscli.exports.source import source_of
 from avscli.exports.tracks import classes_of_tracks
 from avscli.exports.video import common_categories
 from avscli.exports.xml_files import xml_file
@@ -30,6 +29,7 @@ from avscli.masks import decode_mask
 from avscli.media.frames import upright_pictures
 from avscli.outputs.coco import compact_json
 from avscli.outputs.disk import LineFile
+from avscli.outputs.run_source import opened_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -93,7 +93,7 @@ def _write_media(video: MarkedVideo, root: Path) -> None:
     """Put the video there, and its analysed frames as pictures."""
     place = folder_for(video, root)
     paths = {frame.index: place / picture_name(frame, ".jpg") for frame in video.analysed()}
-    with source_of(video) as media:
+    with opened_source(video.source, video.source_sha256) as media:
         for picture in upright_pictures(media, paths.keys()):
             quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
             is_encoded, data = cv2.imencode(".jpg", picture.rgb[..., ::-1], quality)

@@ -9,9 +9,9 @@ import numpy as np
 
 from avscli.errors import DataError
 from avscli.exports.places import file_for
-from avscli.exports.source import source_of
 from avscli.masks import decode_mask
 from avscli.media.matte_writer import matte_suffix, write_matte
+from avscli.outputs.run_source import opened_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,7 +40,7 @@ def write(
         if options.track is not None:
             _require_track(video, options.track)
         alphas = _Alphas(video, options)
-        with source_of(video) as media:
+        with opened_source(video.source, video.source_sha256) as media:
             target = file_for(video, folder, matte_suffix(options.video))
             zero = write_matte(media, target, options.video, alphas.of, on_note)
         alphas.require_all_asked()

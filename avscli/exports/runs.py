@@ -59,6 +59,7 @@ def _video(folder: Path, name: str) -> MarkedVideo:
     return MarkedVideo(
         name=name,
         source=run.source,
+        source_sha256=run.record.source.sha256,
         size_hw=run.size_hw,
         frame_rate=run.frame_rate,
         categories=run.categories,

@@ -58,7 +58,8 @@ class MarkedVideo:
     Attributes:
         name: its place below an output folder, parts joined by ``/``; unlike that of all others
             that are exported with it.
-        source: the video file, which may be gone.
+        source: the video file, which may be gone, or another one by now.
+        source_sha256: of the file that was segmented.
         size_hw: of a display frame.
         frame_rate: average frames per second; None when unknown.
         categories: names by id, from 1 up.
@@ -67,6 +68,7 @@ class MarkedVideo:
 
     name: str
     source: Path
+    source_sha256: str
     size_hw: SizeHW
     frame_rate: Fraction | None
     categories: Mapping[int, str]

@@ -28,13 +28,14 @@ from avscli.outputs.run_record import (
     RUN_RECORD_NAME,
     write_run_record,
 )
+from avscli.outputs.run_source import opened_source
 from avscli.outputs.tracks import summed_objects
 from avscli.report_builder import shaping_sha256
 from avscli.review.confidence_csv import write_confidence
 from avscli.review.corrected import corrected_frames
 from avscli.review.decisions import read_review
 from avscli.review.found import found_objects, identity_of
-from avscli.review.overlay import predictions, source_of
+from avscli.review.overlay import predictions
 from avscli.review.record import decided_categories, review_record
 from avscli.review.replay import replay
 
@@ -106,7 +107,11 @@ def apply_review(
         )
     correcting = _Correcting(run, review, result, on_warning)
     with ExitStack() as stack:
-        media = stack.enter_context(source_of(run, correcting.options)) if options.overlay else None
+        media = None
+        if options.overlay:
+            track = correcting.options.read.audio_track
+            source = opened_source(run.source, run.record.source.sha256, audio_track=track)
+            media = stack.enter_context(source)
         whole = WholeFolder(
             final,
             inputs=(folder, review_path, run.source),

@@ -3,50 +3,22 @@
 from __future__ import annotations
 
 import math
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from avscli.datatypes import FrameStamp
-from avscli.errors import DataError, MediaError
 from avscli.masks import NUM_COLOURS
-from avscli.media.fallback import probed
 from avscli.outputs.journal import JOURNAL_NAME, read_journal
 from avscli.results import FrameConfidence, FramePrediction, SoundingObject
 from avscli.review.corrected import pixels_of
-from avscli.shipped import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from avscli.config import SegmentOptions
-    from avscli.datatypes import MediaInfo
     from avscli.outputs.journal import JournalEntry
     from avscli.outputs.run import Run
-
-
-@contextmanager
-def source_of(run: Run, options: SegmentOptions) -> Iterator[MediaInfo]:
-    """Open the video that was segmented.
-
-    Raises:
-        DataError: it is not where it was, or is another one by now.
-        MediaError: it is unreadable.
-    """
-    if not run.source.is_file():
-        raise DataError(
-            f"an overlay shows the video, and {run.source} is not there",
-            hint="put it back, run this in the folder in which it was segmented, or go without",
-        )
-    if _sha256_of(run.source) != run.record.source.sha256:
-        raise DataError(
-            f"{run.source} is not the video that was segmented",
-            hint="put that back, or go without --overlay",
-        )
-    with probed(run.source, audio_track=options.read.audio_track) as media:
-        yield media
 
 
 def predictions(
@@ -94,10 +66,3 @@ def _prediction(entry: JournalEntry, run: Run, category_of: Mapping[int, int]) -
             entry.score, None, math.nan, math.nan, None, math.nan, 0, level, flags=entry.flags
         ),
     )
-
-
-def _sha256_of(source: Path) -> str:
-    try:
-        return sha256_of(source)
-    except OSError as err:
-        raise MediaError(f"cannot read {source}: {err.strerror or err}") from err

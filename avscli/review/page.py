@@ -20,9 +20,9 @@ from markupsafe import Markup
 
 from avscli import __version__
 from avscli.errors import AvscliError, ExtraOutputError, MediaError, OutputError
-from avscli.media.fallback import probed
 from avscli.outputs.disk import output_errors, write_atomically
 from avscli.outputs.run import Run
+from avscli.outputs.run_source import opened_source
 from avscli.review.page_data import PageData, gzipped_json
 from avscli.review.playback import (
     Playback,
@@ -191,17 +191,14 @@ def _hash_of(text: str) -> str:
 def _source(run: Run, stack: ExitStack) -> tuple[MediaInfo | None, str]:
     """Open the source; return why there is none instead."""
     audio = run.record.source.audio
-    if not run.source.is_file():
-        return None, f"{run.source} is not there"
+    track = 0 if audio is None else audio.track
+    opened = opened_source(run.source, run.record.source.sha256, audio_track=track)
     try:
-        track = 0 if audio is None else audio.track
-        media = stack.enter_context(probed(run.source, audio_track=track))
+        media = stack.enter_context(opened)
     except OutputError:
         raise
     except AvscliError as err:
         return None, str(err)
-    if (media.height, media.width) != run.size_hw:
-        return None, f"{run.source} has another size than when it was segmented"
     return media, ""
 
 

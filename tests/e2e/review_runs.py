@@ -18,6 +18,7 @@ from avscli.media.probe import probe
 from avscli.outputs.journal import read_journal
 from avscli.outputs.tracks import summed_objects
 from avscli.results import RecordedSource
+from avscli.shipped import sha256_of
 from tests.builders import make_video
 from tests.run_folders import ring, spec_of, write_record
 
@@ -58,7 +59,7 @@ def write_reviewed(
     folder.mkdir(parents=True)
     if not source.exists():
         make_video(source, **{"seconds": 2.0, "fps": 30, "size_hw": (96, 128), **video})
-    recorded = RecordedSource.of(probe(source), sha256="5" * 64)
+    recorded = RecordedSource.of(probe(source), sha256=sha256_of(source))
     size_hw = recorded.height, recorded.width
     lines = []
     for number, (pts, seconds) in [*enumerate(frame_stamps(source))][skipped:]:

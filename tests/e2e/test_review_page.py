@@ -17,7 +17,7 @@ from avscli.outputs.run import Run
 from avscli.review.decisions import read_review
 from avscli.review.replay import FoundObject, replay
 from avscli.shipped import sha256_of
-from tests.builders import impulse, is_upright
+from tests.builders import impulse, is_upright, make_video
 from tests.conftest import Avs
 from tests.e2e.browser import Tab, opened
 from tests.e2e.results import require_refusal
@@ -294,7 +294,7 @@ def test_every_correction_is_made_by_keys_and_kept_and_applied(
         review = downloaded(tab, tmp_path, by="d")
         assert review["run"] == {
             "source": "clip.mp4",
-            "source_sha256": "5" * 64,
+            "source_sha256": Run.open(run).record.source.sha256,
             "journal_sha256": sha256_of(run / "frames.jsonl"),
         }
         assert review == {
@@ -520,6 +520,19 @@ def test_without_its_video_the_page_says_so_and_shows_masks(avs: Avs, run: Path)
         assert tab.value("page.player.row") == 1
         seek(tab, 40)
         assert (drawn_pixels(tab) == union(20, 1, 2, 3)).all()
+
+
+def test_another_video_of_that_name_is_not_shown(avs: Avs, run: Path, tmp_path: Path) -> None:
+    source = run.parent / "clip.mp4"
+    shutil.copy(source, tmp_path / "other.mp4")
+    make_video(source, seconds=2.0, size_hw=Run.open(run).size_hw)
+    outcome = avs("review", run)
+    assert outcome.code == 0
+    assert "clip.mp4 is not the video that was segmented" in outcome.err
+    with shown(run / "review.html") as tab:
+        assert "not the video" in tab.value("byId('problem').textContent")
+    shutil.copy(tmp_path / "other.mp4", source)
+    assert "shows no video" not in avs("review", run).err
 
 
 def test_a_video_that_went_away_later_is_said(page: Path, run: Path) -> None:
