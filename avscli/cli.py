@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import signal
 import sys
 from traceback import print_exc
@@ -20,7 +19,11 @@ if TYPE_CHECKING:
 
 # Typer brings its own click, under a name that changes; all its usage errors share this base.
 _ParsingError: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
-_ENDING_SIGNALS = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+_ENDING_SIGNALS = [
+    signal.SIGINT,
+    signal.SIGTERM,
+    *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []),
+]
 
 app = typer.Typer(
     name="avs",
@@ -63,13 +66,10 @@ def _global_options(
 def main() -> NoReturn:
     """Run ``avs`` and exit with a code of `ExitCode`, or as the signal that ended it demands."""
     for number in _ENDING_SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
-            signal.signal(number, _terminate)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and background jobs have it
+            signal.signal(number, _stop)
     with console.standard_streams():
         code = _run()
-    # Or Python looks for garbage in all that importing PyTorch has made, before the system takes it
-    # back anyway: 0.3 to 0.5 s of every command that computes.
-    gc.freeze()
     sys.exit(code)
 
 
@@ -97,8 +97,9 @@ def _run() -> int:
     return code
 
 
-def _terminate(number: int, _frame: FrameType | None) -> None:
-    # A terminal that closes sends SIGHUP twice; cleaning up must not be ended by the second.
+def _stop(number: int, _frame: FrameType | None) -> None:
+    # A terminal that closes sends SIGHUP twice, and people press Ctrl-C again: cleaning up must not
+    # be ended by the second.
     for other in _ENDING_SIGNALS:
         signal.signal(other, signal.SIG_IGN)
-    raise SystemExit(128 + number)
+    raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)

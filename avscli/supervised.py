@@ -9,13 +9,16 @@ says what happened if the other is ended by a signal.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from avscli import cli, console
-from avscli.errors import AvscliError, DeviceError, MediaError
+from avscli.errors import AvscliError, DeviceError, ExitCode, MediaError
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 _READS_MEDIA = {"segment", "eval", "data"}
 _HANDED_ON = (signal.SIGINT, signal.SIGTERM)
@@ -28,10 +31,26 @@ _LONGEST_TURN_SECONDS = 0.0005
 
 def main() -> NoReturn:
     """Run ``avs`` and exit with a code of `ExitCode`."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _leave)  # until `cli.main` says what Ctrl-C does
+    from avscli import cli
+
     command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
     if sys.platform == "linux" and command in _READS_MEDIA:
         _fork()
-    cli.main()
+    try:
+        cli.main()
+    finally:
+        # What comes now is Python's own end. It would be spoiled by Ctrl-C, and spends 0.3 to 0.5 s
+        # on garbage among all that importing PyTorch has made, which the system takes back anyway.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        gc.freeze()
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    """Exit before anything has begun."""
+    os.write(2, b"interrupted\n")
+    os._exit(ExitCode.INTERRUPTED)
 
 
 def _fork() -> None:
@@ -51,13 +70,17 @@ def _fork() -> None:
         sys.setswitchinterval(_LONGEST_TURN_SECONDS)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return
+    is_interrupted = False
     while True:
         received = signal.sigwaitinfo({*handed_on, signal.SIGCHLD})
+        is_interrupted |= received.si_signo == signal.SIGINT
         if received.si_signo in handed_on and received.si_code != _SENT_BY_THE_TERMINAL:
             os.kill(child, received.si_signo)
         pid, status = os.waitpid(child, os.WNOHANG)
         if pid:
-            sys.exit(_code_of(os.waitstatus_to_exitcode(status)))
+            code = os.waitstatus_to_exitcode(status)
+            # Threads that a library has left may end a process that was told to stop in any way.
+            sys.exit(ExitCode.INTERRUPTED if is_interrupted and code < 0 else _code_of(code))
 
 
 def _end_with(parent: int) -> None:
@@ -87,6 +110,8 @@ def _code_of(status: int) -> int:
     """Return the exit code for how the other process ended, and tell what nobody has told yet."""
     if status >= 0:
         return status
+    from avscli import console
+
     error = _error_of(signal.Signals(-status))
     with console.standard_streams():
         console.error(error)

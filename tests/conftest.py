@@ -76,7 +76,8 @@ def avs(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> A
     def call(*args: object) -> Outcome:
         capfd.readouterr()
         monkeypatch.setattr(sys, "argv", ["avs", *map(str, args)])
-        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+        ending = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+        before = {number: signal.getsignal(number) for number in ending}
         try:
             with pytest.raises(SystemExit) as ended:
                 cli.main()

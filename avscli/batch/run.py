@@ -295,13 +295,13 @@ class _Run:
 
 @contextmanager
 def _interrupts(on_first: Callable[[], None]) -> Iterator[None]:
-    """Turn the first Ctrl-C into a call, and leave the second to Python."""
+    """Turn the first Ctrl-C into a call, and leave the second to who had them before."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may say what signals do
         return
 
     def first(_signum: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, before)
         on_first()
 
     before = signal.signal(signal.SIGINT, first)

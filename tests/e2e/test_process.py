@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,51 @@ def test_a_signal_in_the_middle_leaves_nothing_behind(
         out, err = process.communicate(timeout=PATIENCE_SECONDS)
     assert (process.returncode, out, err) == (code, "", says)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("heeds_ctrl_c")
+@pytest.mark.parametrize("gap_seconds", [0.0, 0.03, 0.1])
+def test_ctrl_c_pressed_again_while_cleaning_up_changes_nothing(
+    weights: Path, tmp_path: Path, gap_seconds: float
+) -> None:
+    source = make_video(tmp_path / "long.mp4", seconds=30, fps=20, size_hw=(64, 96))
+    partial = tmp_path / "out" / "long.mp4.partial" / "overlay.mp4"
+    command = [*AVS, "segment", str(source), "-o", str(tmp_path / "out"), "-w", str(weights), "-q"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        wait_until(lambda: partial.exists() or process.poll() is not None)
+        for _ in range(4):
+            with suppress(ProcessLookupError):  # it has ended
+                os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of the job
+            time.sleep(gap_seconds)
+        out, err = process.communicate(timeout=PATIENCE_SECONDS)
+    says = "interrupted; nothing half-written was left behind\n"
+    assert (process.returncode, out, err) == (130, "", says)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("heeds_ctrl_c")
+@pytest.mark.parametrize("command", ["segment", "models"])
+def test_ctrl_c_while_it_starts_is_no_traceback(command: str, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(  # pressed as the first of its modules is loaded
+        "import sys, signal\n"
+        "class Press:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'avscli.cli':\n"
+        "            signal.raise_signal(signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Press())\n"
+    )
+    path = f"{tmp_path}{os.pathsep}" + os.environ.get("PYTHONPATH", "")
+    done = subprocess.run(
+        [*AVS, command],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
 
 
 def wait_until(condition: object) -> None:
