@@ -29,7 +29,7 @@ from avscli.media.source_hash import SourceHash
 from avscli.outputs.artifacts import Finished, Making, artifact_sinks, wanted, write_artifacts
 from avscli.outputs.coco import Provenance
 from avscli.outputs.journal import JOURNAL_NAME, JournalSink, read_journal
-from avscli.outputs.run_folder import RunFolder
+from avscli.outputs.run_folder import RunFolder, file_names
 from avscli.outputs.run_record import RUN_RECORD_NAME, write_run_record
 from avscli.outputs.tracks import summed_objects
 from avscli.postprocess import finish, in_time_order, split_steps
@@ -150,7 +150,7 @@ def segment_file(
         run.mark("artifacts")
         report = run.report(
             output_root / source.name,
-            files=tuple(sorted({path.name for path in folder.iterdir()} | {RUN_RECORD_NAME})),
+            files=tuple(sorted(file_names(folder) | {RUN_RECORD_NAME})),
             objects=objects,
             device=runtime.facts(),
             device_warnings=tuple(runtime.warnings),

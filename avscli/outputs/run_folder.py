@@ -3,6 +3,8 @@
 <out>/clip.mp4.partial/   while the run lasts (locked, so that two runs cannot mix)
 <out>/clip.mp4/           from the moment it is done
 <out>/clip.mp4.replaced/  an older run, for the instant of being replaced
+
+The last two hold the file `UNFINISHED_NAME`, so that a folder of others is never taken for one.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 MAX_NAME_BYTES = 255  # of every file system in wide use; where less fits, making the folder fails
+UNFINISHED_NAME = ".avs-unfinished"
 _TRIES_TO_MAKE = 10
 
 
@@ -45,17 +48,25 @@ class WholeFolder:
     Attributes:
         final: where the results will be.
         partial: where they are while the block lasts.
+
+    Raises:
+        OutputError: ``final`` is the current folder, one above it, or the root of a disk.
     """
 
     def __init__(
         self, final: Path, *, inputs: Sequence[Path], marker: str, overwrite: bool
     ) -> None:
+        if final.name in ("", ".."):
+            raise OutputError(
+                f"{final} is no name for a new folder", hint="name the folder to make with -o"
+            )
         self._inputs, self._marker, self._overwrite = inputs, marker, overwrite
         self.final = final
         self.partial = final.with_name(name_beside(final.name, ".partial"))
         self._replaced = final.with_name(name_beside(final.name, ".replaced"))
         self._made: list[Path] = []
         self._lock: int | None = None
+        self._holds_partial = False
 
     def __enter__(self) -> Path:
         """Check, then return the empty partial folder.
@@ -68,12 +79,16 @@ class WholeFolder:
         self._check_existing()
         try:
             with output_errors(self.partial):
+                _require_unfinished(self._replaced)
                 self._made = [folder for folder in self.partial.parents if not folder.exists()]
                 _make(self.partial)
                 self._lock = _locked(self.partial)
+                _require_unfinished(self.partial)
+                self._holds_partial = True
                 _clear(self.partial)
+                (self.partial / UNFINISHED_NAME).touch()
         except BaseException:
-            self._remove(and_partial=self._lock is not None)  # unlocked, it is another run's
+            self._remove()
             self._unlock()
             raise
         return self.partial
@@ -95,11 +110,11 @@ class WholeFolder:
                 with output_errors(self.final):
                     self._put_in_place()
         except BaseException:
-            self._remove(and_partial=True)
+            self._remove()
             raise
         else:
             if kind is not None:
-                self._remove(and_partial=True)
+                self._remove()
         finally:
             self._unlock()
 
@@ -131,23 +146,28 @@ class WholeFolder:
     def _put_in_place(self) -> None:
         self._check_existing()  # another run may have finished meanwhile
         _sync(self.partial)
-        if not os.path.lexists(self.final):
+        if os.path.lexists(self.final):
+            self._replace()
+        else:
             self.partial.rename(self.final)
-            # A run that was killed while it replaced may have left an older one beside.
-            shutil.rmtree(self._replaced, ignore_errors=True)
-            return
+        (self.final / UNFINISHED_NAME).unlink()
+        # A run that was killed while it replaced may have left an older one beside, too.
         shutil.rmtree(self._replaced, ignore_errors=True)
+
+    def _replace(self) -> None:
+        shutil.rmtree(self._replaced, ignore_errors=True)
+        (self.final / UNFINISHED_NAME).touch()
         try:
             self.final.rename(self._replaced)
             self.partial.rename(self.final)
         except BaseException:
             if not os.path.lexists(self.final):
                 self._replaced.rename(self.final)
+            (self.final / UNFINISHED_NAME).unlink(missing_ok=True)
             raise
-        shutil.rmtree(self._replaced, ignore_errors=True)
 
-    def _remove(self, *, and_partial: bool) -> None:
-        if and_partial:
+    def _remove(self) -> None:
+        if self._holds_partial:
             shutil.rmtree(self.partial, ignore_errors=True)
         for folder in self._made:
             with suppress(OSError):  # another run writes there by now
@@ -190,10 +210,18 @@ def clear_partial(output_root: Path, name: str, *, patience_seconds: float = 0.0
     partial = output_root / name_beside(name, ".partial")
     with suppress(FileNotFoundError, OutputError):
         lock = _locked(partial, patience_seconds)
-        shutil.rmtree(partial, ignore_errors=True)
-        os.close(lock)
+        try:
+            _require_unfinished(partial)
+            shutil.rmtree(partial, ignore_errors=True)
+        finally:
+            os.close(lock)
     with suppress(OSError):  # it is not empty
         output_root.rmdir()
+
+
+def file_names(folder: Path) -> set[str]:
+    """Return what lies in the folder of a run that is not finished yet."""
+    return {path.name for path in folder.iterdir()} - {UNFINISHED_NAME}
 
 
 def name_beside(name: str, ending: str) -> str:
@@ -224,6 +252,23 @@ def _locked(folder: Path, patience_seconds: float = 0.0) -> int:
             hint="wait for it to end, or choose another folder with -o",
         )
     return descriptor
+
+
+def _require_unfinished(folder: Path) -> None:
+    """Check that nothing is there, or what a run has left that was killed.
+
+    Raises:
+        OutputError: it is somebody else's.
+    """
+    if not os.path.lexists(folder):
+        return
+    is_marked = (folder / UNFINISHED_NAME).exists()
+    if folder.is_symlink() or not (is_marked or (folder.is_dir() and not any(folder.iterdir()))):
+        raise OutputError(
+            f"{folder} is in the way, and not what a killed run has left (no {UNFINISHED_NAME} "
+            "in it), so it is not removed",
+            hint="move it away, or choose another folder with -o",
+        )
 
 
 def _make(folder: Path) -> None:

@@ -22,7 +22,7 @@ from avscli.outputs.extra import extra_output
 from avscli.outputs.journal import JOURNAL_NAME, read_journal
 from avscli.outputs.overlay import OVERLAY_NAME, OverlaySink
 from avscli.outputs.run import Run
-from avscli.outputs.run_folder import WholeFolder, name_beside
+from avscli.outputs.run_folder import WholeFolder, file_names, name_beside
 from avscli.outputs.run_record import (
     REVIEWED_SCHEMA_VERSION,
     RUN_RECORD_NAME,
@@ -204,7 +204,7 @@ class _Correcting:
             sounding_share=round(self._num_sounding / counted, 6),
             mean_score=round(self._score_sum / counted, 6),
             output=str(final),
-            files=tuple(sorted({path.name for path in folder.iterdir()} | {RUN_RECORD_NAME})),
+            files=tuple(sorted(file_names(folder) | {RUN_RECORD_NAME})),
             failed_outputs=self._failed,
             overlay_offset_seconds=self._offset,
             objects=objects,

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -12,7 +13,13 @@ import pytest
 
 from avscli.errors import ExitCode, OutputError
 from avscli.outputs import run_folder
-from avscli.outputs.run_folder import RunFolder, clear_partial
+from avscli.outputs.run_folder import (
+    UNFINISHED_NAME,
+    RunFolder,
+    WholeFolder,
+    clear_partial,
+    file_names,
+)
 
 
 @pytest.fixture
@@ -69,7 +76,7 @@ def test_files_are_on_the_disk_before_the_folder_has_its_name(
     with RunFolder(root, source, overwrite=False) as partial:
         for name in ("run.json", "overlay.mp4"):
             (partial / name).write_text("{}")
-    assert synced == {path.stat().st_ino for path in (root / "clip.mp4").iterdir()}
+    assert synced >= {path.stat().st_ino for path in (root / "clip.mp4").iterdir()}
 
 
 def test_a_disk_that_fails_late_leaves_nothing(
@@ -210,14 +217,14 @@ def test_output_inside_the_input_is_refused(source: Path) -> None:
 def test_what_a_dead_run_left_behind_is_cleared(root: Path, source: Path) -> None:
     script = (
         "import os, sys; from pathlib import Path\n"
-        "from avscli.outputs.run_folder import RunFolder, clear_partial\n"
+        "from avscli.outputs.run_folder import RunFolder\n"
         "with RunFolder(Path(sys.argv[1]), Path(sys.argv[2]), overwrite=False) as partial:\n"
         "    (partial / 'deep').mkdir(); (partial / 'deep' / 'old').touch(); os._exit(9)\n"
     )
     subprocess.run([sys.executable, "-c", script, str(root), str(source)], check=False)
     assert names(root) == ["clip.mp4.partial"]
     with RunFolder(root, source, overwrite=False) as partial:
-        assert names(partial) == []
+        assert file_names(partial) == set()
     assert names(root) == ["clip.mp4"]
 
 
@@ -310,10 +317,57 @@ def test_a_root_nobody_can_write_is_an_output_error(source: Path) -> None:
         pytest.fail("must not start")
 
 
+@pytest.mark.parametrize("place", [".", "..", "/", "deep/.."])
+def test_a_folder_without_a_name_of_its_own_is_refused(place: str) -> None:
+    with pytest.raises(OutputError, match="no name for a new folder"):
+        WholeFolder(Path(place), inputs=(), marker="run.json", overwrite=True)
+
+
+@pytest.mark.parametrize("ending", [".partial", ".replaced"])
+@pytest.mark.parametrize("kind", ["folder", "run", "link", "file"])
+def test_what_only_has_the_name_of_a_half_written_run_stays(
+    root: Path, source: Path, tmp_path: Path, ending: str, kind: str
+) -> None:
+    run(root, source)
+    beside, precious = root / f"clip.mp4{ending}", tmp_path / "precious"
+    precious.mkdir()
+    if kind == "folder":
+        beside.mkdir()
+        (beside / "thesis").write_text("mine")
+    elif kind == "run":  # of a source that is called so
+        shutil.copytree(root / "clip.mp4", beside)
+    elif kind == "link":
+        (precious / "thesis").write_text("mine")
+        beside.symlink_to(precious, target_is_directory=True)
+    else:
+        beside.write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    with (
+        pytest.raises(OutputError, match=ending),
+        RunFolder(root, source, overwrite=True),
+    ):
+        pytest.fail("must not start")
+    clear_partial(root, "clip.mp4")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_run_that_was_killed_while_it_replaced_is_replaced_itself(
+    root: Path, source: Path
+) -> None:
+    run(root, source)
+    older = root / "clip.mp4.replaced"
+    shutil.copytree(root / "clip.mp4", older)
+    (older / UNFINISHED_NAME).touch()
+    run(root, source, overwrite=True)
+    assert names(root) == ["clip.mp4"]
+    assert names(root / "clip.mp4") == ["run.json"]
+
+
 def test_what_a_killed_run_left_is_cleared_but_not_what_another_writes(tmp_path: Path) -> None:
     killed = tmp_path / "out" / "a.mp4.partial"
     killed.mkdir(parents=True)
-    (killed / "frames.jsonl").touch()
+    for name in ("frames.jsonl", UNFINISHED_NAME):
+        (killed / name).touch()
     clear_partial(tmp_path / "out", "a.mp4")
     assert not (tmp_path / "out").exists()
     clear_partial(tmp_path / "out", "a.mp4")
