@@ -396,13 +396,23 @@ def decode_runs(size_hw: SizeHW, runs: NDArray[np.int64]) -> BoolMask:
     Raises:
         ValueError: a run is negative, or they do not add up to H·W.
     """
+    require_runs(size_hw, runs)
+    height, width = size_hw
+    marked = np.arange(len(runs)) % 2 == 1
+    return np.ascontiguousarray(np.repeat(marked, runs).reshape(width, height).T)
+
+
+def require_runs(size_hw: SizeHW, runs: NDArray[np.int64]) -> None:
+    """Check that plain run lengths are those of a mask of a size.
+
+    Raises:
+        ValueError: a run is negative, or they do not add up to H·W.
+    """
     height, width = size_hw
     if runs.min(initial=0) < 0 or runs.sum() != height * width:
         raise ValueError(
             f"run lengths cover {runs.sum()} pixels, a {height}×{width} mask has {height * width}"
         )
-    marked = np.arange(len(runs)) % 2 == 1
-    return np.ascontiguousarray(np.repeat(marked, runs).reshape(width, height).T)
 
 
 def draw_polygons(size_hw: SizeHW, polygons: Sequence[Sequence[float]]) -> BoolMask:

@@ -46,7 +46,7 @@ def export(
 
     Raises:
         DataError: a run is missing, damaged, or cannot be said in this format.
-        UsageError: there is no such format.
+        UsageError: there is no such format, or an option is of another one.
         OutputError: the folder exists, would replace an input, or cannot be written.
     """
     notes: list[str] = []
@@ -55,7 +55,7 @@ def export(
         notes.append(told)
         on_note(told)
 
-    writer, videos = writer_of(to), marked_videos(runs)
+    writer, videos = writer_of(to, options), marked_videos(runs)
     inputs = [*runs, *(video.source for video in videos)]
     if options.corrected is not None:
         videos = corrected_videos(videos, options.corrected)

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 
 from avscli.errors import DataError
 from avscli.exports.video import MarkedFrame, MarkedObject, MarkedVideo
+from avscli.masks import require_runs, run_lengths
 from avscli.outputs.journal import JOURNAL_NAME
 from avscli.outputs.run import Run, run_folders
 from avscli.outputs.run_record import RUN_RECORD_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from avscli.masks import EncodedMask, SizeHW
 
 
 def marked_videos(folders: Sequence[Path]) -> list[MarkedVideo]:
@@ -69,8 +72,26 @@ def _video(folder: Path, name: str) -> MarkedVideo:
 
 def _frames(run: Run) -> Iterator[MarkedFrame]:
     for entry in run.frames():
+        where = f"{run.folder / JOURNAL_NAME} frame {entry.frame}"
         objects = tuple(
-            MarkedObject(each.track, each.category_id, each.score, each.mask)
+            MarkedObject(
+                each.track, each.category_id, each.score, _whole(each.mask, run.size_hw, where)
+            )
             for each in entry.objects
         )
         yield MarkedFrame(entry.frame, entry.pts, entry.time_seconds, entry.interpolated, objects)
+
+
+def _whole(mask: EncodedMask, size_hw: SizeHW, where: str) -> EncodedMask:
+    """Return a mask as it is, if its run lengths are those of a mask of this size.
+
+    Raises:
+        DataError: they are not.
+    """
+    try:
+        require_runs(size_hw, run_lengths(mask.counts))
+    except ValueError as err:
+        raise DataError(
+            f"{where}: {err}", hint="the file was edited or damaged; segment the video again"
+        ) from err
+    return mask

@@ -125,9 +125,20 @@ class Run:
         frame took it for.
 
         Raises:
-            DataError: the journal is missing or damaged.
+            DataError: the journal is missing, damaged or not as long as the run was.
         """
-        return under_one_name(read_journal(self.folder / JOURNAL_NAME), self.record.objects)
+        return under_one_name(self._entries(), self.record.objects)
+
+    def _entries(self) -> Iterator[JournalEntry]:
+        journal, num_frames = self.folder / JOURNAL_NAME, 0
+        for entry in read_journal(journal):
+            num_frames += 1
+            yield entry
+        if num_frames != self.record.num_frames:
+            raise DataError(
+                f"{journal} has {num_frames} frames of {self.record.num_frames}",
+                hint="the file was edited or damaged; segment the video again",
+            )
 
 
 def run_folders(path: Path) -> list[Path]:

@@ -65,8 +65,6 @@ def found_objects(run: Run) -> Found:
         for track, each in {each.track: each for each in entry.objects}.items():
             shown[track].append(entry.frame)
             names.setdefault(track, run.categories.get(each.category_id, str(each.category_id)))
-    if num_frames != run.record.num_frames:
-        raise _damaged(run, f"has {num_frames} frames of {run.record.num_frames}")
     objects = tuple(FoundObject(each, names[each], tuple(shown[each])) for each in sorted(shown))
     return Found(objects, tuple(frames), num_frames)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,10 @@ def test_the_folder_says_what_it_was_made_from(avs: Avs, run: Path, tmp_path: Pa
         (["RUN", "--to", "jpeg2000", "-o", "out"], 2, "no format 'jpeg2000'"),
         (["nowhere", "--to", "png", "-o", "out"], 3, "no finished run"),
         (["RUN", "RUN", "--to", "png", "-o", "out"], 3, "2 runs are called clip.mp4"),
+        (["RUN", "--to", "png", "-o", "."], 7, "no name for a new folder"),
+        (["RUN", "--to", "davis", "-o", "out", "--track", "1"], 2, "--track has no meaning for"),
+        (["RUN", "--to", "cvat", "-o", "out", "--tolerance", "0.9"], 2, "it is of cvat-tracks"),
+        (["RUN", "--to", "matte", "-o", "out", "--split", "val"], 2, "it is of avsbench"),
         (["RUN", "--to", "png", "-o", "RUN"], 7, "would replace the input"),
         (["RUN", "--to", "png", "-o", "RUNS"], 7, "would replace the input"),
     ],
@@ -73,6 +79,29 @@ def test_a_damaged_journal_leaves_nothing_behind(avs: Avs, run: Path, tmp_path: 
     assert done.code == 3
     assert "line 6 is not a journal entry" in done.err
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+
+
+@pytest.mark.parametrize(
+    ("edit", "says"),
+    [
+        (lambda text: re.sub(r'"counts": ?"[^"]*"', '"counts":"zzzzzzzz"', text), "run lengths"),
+        (lambda text: re.sub(r'("counts": ?")[^"]*"', r'\g<1>52"', text), "run lengths cover"),
+        (lambda text: "".join(text.splitlines(keepends=True)[:-1]), "has 11 frames of 12"),
+        (lambda _text: "", "has 0 frames of 12"),
+    ],
+    ids=["no run lengths", "too few pixels", "a frame less", "empty"],
+)
+@pytest.mark.parametrize("to", ["png", "datumaro", "supervision"])
+def test_a_journal_that_was_edited_is_not_exported(
+    avs: Avs, run: Path, tmp_path: Path, edit: Callable[[str], str], says: str, to: str
+) -> None:
+    journal = run / "frames.jsonl"
+    journal.write_text(edit(journal.read_text()))
+    done = avs("export", run, "--to", to, "-o", tmp_path / "out")
+    assert done.code == 3
+    assert says in done.err
+    assert "frames.jsonl" in done.err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_damaged_record_is_named(avs: Avs, run: Path, tmp_path: Path) -> None:

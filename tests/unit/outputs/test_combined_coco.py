@@ -22,7 +22,7 @@ def make_run(folder: Path, frames: list[int], *, class_names: tuple[str, ...] = 
     """Write a run by hand: `frames` gives the number of masks of each analysed frame."""
     folder.mkdir(parents=True)
     source = replace(recorded_source(Path(folder.name), size_hw=(4, 6)), sha256=folder.name)
-    write_record(folder, source=source, spec=spec_of(class_names), num_frames=9)
+    write_record(folder, source=source, spec=spec_of(class_names), num_frames=2 * len(frames))
     with (folder / "frames.jsonl").open("w") as lines:
         for number, num_masks in enumerate(frames):
             for held in (False, True):
@@ -85,10 +85,11 @@ def test_a_damaged_run_is_named(tmp_path: Path) -> None:
 def test_tracks_of_several_runs_do_not_share_a_number(tmp_path: Path) -> None:
     parts = []
     for name in ("a.mp4", "b.mp4"):
-        part = make_run(tmp_path / name, [])
+        part = make_run(tmp_path / name, [0])
         objects = [JournalObject(track, 1, 0.5, 0.5, encode_mask(MASK)) for track in (1, 3)]
         entry = JournalEntry(0, 0, 0.0, "sounding", False, 0.5, None, (), (), tuple(objects))
-        (part.folder / "frames.jsonl").write_text(entry.to_line() + "\n")
+        lines = [entry.to_line(), replace(entry, frame=1, interpolated=True, objects=()).to_line()]
+        (part.folder / "frames.jsonl").write_text("\n".join(lines) + "\n")
         parts.append(part)
     path = write_combined_coco(tmp_path / "c.json", lambda: parts)
     found = json.loads(path.read_text())["annotations"]
