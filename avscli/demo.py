@@ -13,7 +13,7 @@ from avscli.datatypes import SAMPLE_RATE_HZ
 from avscli.errors import ExitCode, OutputError
 from avscli.masks import decode_mask, mask_iou
 from avscli.media.ffmpeg_jobs import mux
-from avscli.outputs.disk import output_errors
+from avscli.outputs.disk import folder_for_results, output_errors
 from avscli.outputs.run import Run
 from avscli.pipeline import segment_file
 
@@ -76,16 +76,16 @@ def run_demo(
     clip = folder / "scene.mp4"
     if clip.exists() and not options.overwrite:
         raise OutputError(f"{clip} exists", hint="add --overwrite, or choose another folder")
-    with output_errors(clip):
-        folder.mkdir(parents=True, exist_ok=True)
-        drawn = (plan.draw(index)[0] for index in range(plan.num_frames))
-        mux(drawn, plan.waveform, clip, fps=FPS, sample_rate_hz=SAMPLE_RATE_HZ)
     run_folder = folder / "avs_out"
-    try:
-        report = segment_file(clip, run_folder, runtime, options, on_progress)
-    except BaseException:
-        clip.unlink(missing_ok=True)  # so that the demo can simply be run again
-        raise
+    with folder_for_results(folder):
+        with output_errors(clip):
+            drawn = (plan.draw(index)[0] for index in range(plan.num_frames))
+            mux(drawn, plan.waveform, clip, fps=FPS, sample_rate_hz=SAMPLE_RATE_HZ)
+        try:
+            report = segment_file(clip, run_folder, runtime, options, on_progress)
+        except BaseException:
+            clip.unlink(missing_ok=True)  # so that the demo can simply be run again
+            raise
     return replace(_scored(plan, clip, run_folder / clip.name), exit_code=report.exit_code)
 
 

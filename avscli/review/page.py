@@ -9,7 +9,7 @@ request but that for the video.
 from __future__ import annotations
 
 import base64
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
@@ -107,7 +107,8 @@ def write_page(
             write_atomically(page, _rendered(run, data, playback, waveform))
         except BaseException:
             if not proxy_was_there:
-                proxy_path(page).unlink(missing_ok=True)
+                with suppress(OSError):  # of a disk that takes nothing, it would hide what is told
+                    proxy_path(page).unlink()
             raise
     return MadePage(page, run, data, media)
 
