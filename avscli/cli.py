@@ -80,7 +80,8 @@ def _run() -> int:
         sys.stdout.flush()  # Typer's help
     except _ParsingError as err:
         if message := err.format_message():  # empty when Typer has shown the help instead
-            console.error(UsageError(message, hint="see the options with --help"))
+            told = message.replace("Value error, ", "")  # pydantic's words for who reads its code
+            console.error(UsageError(told, hint="see the options with --help"))
         return ExitCode.USAGE
     except AvscliError as err:
         if "--traceback" in sys.argv:

@@ -114,7 +114,7 @@ class SegmentOptions:
                 f"--overlay-height must lie between 64 and 4320, got {self.overlay_height}"
             )
         if self.threshold is not None and not 0.0 < self.threshold < 1.0:
-            raise UsageError(f"--threshold must lie between 0 and 1, got {self.threshold}")
+            raise UsageError(f"--threshold must lie in (0, 1), got {self.threshold}")
         if self.region_threshold is not None and not 0.0 <= self.region_threshold < 1.0:
             raise UsageError(f"--region-threshold must lie in [0, 1), got {self.region_threshold}")
         if not 0.0 <= self.min_area < 1.0:
@@ -283,7 +283,7 @@ class EvalOptions:
         if self.protocol_batch < 1:
             raise UsageError(f"--protocol-batch must be at least 1, got {self.protocol_batch}")
         if self.threshold is not None and not 0.0 < self.threshold < 1.0:
-            raise UsageError(f"--threshold must lie between 0 and 1, got {self.threshold}")
+            raise UsageError(f"--threshold must lie in (0, 1), got {self.threshold}")
         if not 2 <= self.num_classes <= 255:
             raise UsageError(f"--classes counts the background: 2 … 255, got {self.num_classes}")
         if not self.tolerance_seconds >= 0:

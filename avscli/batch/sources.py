@@ -16,7 +16,7 @@ import glob
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatch
+from fnmatch import fnmatch, fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -26,6 +26,8 @@ from avscli.outputs.run_record import RUN_RECORD_NAME
 
 MARK = "/./"
 _BESIDE = ("", ".partial", ".replaced")  # what a run writes next to its results
+# What a batch itself writes at the top of the output folder, for a shard as well.
+_OF_THE_BATCH = ("manifest*.jsonl", "summary*.csv", "failures*.txt", "combined.coco.json")
 # Files with these endings are jobs even when they are damaged; all others are looked into.
 VIDEO_EXTENSIONS = {
     *("3g2", "3gp", "asf", "avi", "dv", "f4v", "flv", "m1v", "m2ts", "m2v", "m4v", "mkv", "mod"),
@@ -208,6 +210,13 @@ def _walk(
 def _refuse_collisions(sources: Iterable[Found]) -> None:
     taken: dict[str, Found] = {}
     for source in sources:
+        place = source.key.partition("/")[0]
+        if any(fnmatchcase(place, pattern) for pattern in _OF_THE_BATCH):
+            raise UsageError(
+                f"{source.path} would be written to {place}, where the batch keeps its own file",
+                hint=f"mark where the output path starts: folder{MARK}sub/name.mp4, or leave it "
+                "out with --exclude",
+            )
         names = [source.key + ending for ending in _BESIDE]
         rival = next((taken[name] for name in names if name in taken), None)
         if rival is not None:

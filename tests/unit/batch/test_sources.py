@@ -169,6 +169,17 @@ def test_results_that_would_land_on_one_another_are_refused(names: tuple[str, st
     assert "/./" in refused.value.hint
 
 
+@pytest.mark.parametrize(
+    "name", ["failures.txt", "summary.2-of-3.csv", "combined.coco.json", "manifest.jsonl/a.mp4"]
+)
+def test_a_place_where_the_batch_keeps_its_own_files_is_refused(name: str) -> None:
+    touch(f"x/{name}")
+    with pytest.raises(UsageError, match="where the batch keeps its own file"):
+        settle([Found(Path("x") / name, name, None, is_certain=True)], Path("out"))
+    deeper = Found(Path("x") / name, f"day/{name}", None, is_certain=True)
+    assert settle([deeper], Path("out")) == [deeper]
+
+
 def test_results_inside_those_of_another_file_are_refused() -> None:
     touch("x/a.mp4", "y/a.mp4/b.mp4")
     with pytest.raises(UsageError, match="inside those of"):
