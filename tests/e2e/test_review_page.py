@@ -652,9 +652,12 @@ def test_what_others_wrote_is_not_replaced(name: str, avs: Avs, run: Path) -> No
     assert target.read_bytes() == before
 
 
-def test_a_page_that_cannot_be_written_leaves_nothing(avs: Avs, run: Path) -> None:
-    require_refusal(avs("review", run, "-o", run.parent / "missing" / "review.html"), 7)
-    assert not (run.parent / "missing").exists()
+@pytest.mark.parametrize("place", ["missing/review.html", "clip.mp4/review.html"])
+def test_a_page_that_cannot_be_written_leaves_nothing(avs: Avs, run: Path, place: str) -> None:
+    before = sorted(run.parent.rglob("*"))
+    require_refusal(avs("review", run, "-o", run.parent / place), 7)
+    require_refusal(avs("review", run, "--embed", "-o", run.parent / place), 7)
+    assert sorted(run.parent.rglob("*")) == before
 
 
 def replayed(path: Path, folder: Path) -> dict[int, tuple[str, str, list[int]]]:
