@@ -8,7 +8,7 @@ probe ─▶ clips (decoding ahead, in a thread) ─▶ network ─▶ masks in 
 from __future__ import annotations
 
 import warnings
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -64,10 +64,10 @@ def open_runtime(weights: str, options: SegmentOptions, warn: Callable[[str], No
     fallbacks: list[str] = []
     device = choose_device(options.device, fallbacks.append)
     path = find_checkpoint(weights)
-    try:
-        golden = read_golden(path)
-    except WeightsError:
-        golden = None  # other people's checkpoints have none; auto precision then stays exact
+    golden = None
+    if options.precision == "auto":
+        with suppress(WeightsError):  # other people's checkpoints have none; auto then stays exact
+            golden = read_golden(path)
     network = load_network(weights, device)
     given = {
         "--prefer": None if options.prefer == BALANCED else options.prefer,
