@@ -6,6 +6,7 @@ Source: the published C3N's layout and exponent. Written from that description.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+_TAPPED = Lock()
 EXPONENT = 0.1  # of both confidences; the similarity of labels counts whole
 
 
@@ -136,9 +138,10 @@ def _tapped(encoder: nn.Module, *, starts_there: bool) -> Iterator[list[Tensor]]
         return output
 
     names: tuple[str, ...] = encoder.taps  # type: ignore[assignment]
-    hooks = [encoder.get_submodule(name).register_forward_hook(keep) for name in names]
-    try:
-        yield found
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with _TAPPED:  # hooks are the module's: they would take what passes side by side give it
+        hooks = [encoder.get_submodule(name).register_forward_hook(keep) for name in names]
+        try:
+            yield found
+        finally:
+            for hook in hooks:
+                hook.remove()

@@ -1,6 +1,7 @@
 """What every registered network promises, whatever sits inside it."""
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import cast
 
@@ -78,6 +79,19 @@ def test_a_clip_gives_the_same_alone_and_in_a_batch(network: nn.Module) -> None:
         of_clip = inputs.of_each(lambda values, b=b: values[b : b + 1])  # type: ignore[misc]
         for alone, batch in zip(tensors_of(run(network, of_clip)), together, strict=True):
             torch.testing.assert_close(alone, batch[b : b + 1], **CLOSE)
+
+
+def test_passes_side_by_side_give_what_they_give_alone(network: nn.Module) -> None:
+    together = inputs_of(network, B=4, T=1)
+    clips = [together.of_each(lambda values, b=b: values[b : b + 1]) for b in range(4)]  # type: ignore[misc]
+    alone = [tensors_of(run(network, clip)) for clip in clips]
+    with ThreadPoolExecutor(4) as threads:  # as `avscli.passes` runs them
+        for _ in range(5):
+            for found, expected in zip(
+                threads.map(lambda clip: run(network, clip), clips), alone, strict=True
+            ):
+                for one, other in zip(tensors_of(found), expected, strict=True):
+                    torch.testing.assert_close(one, other, **CLOSE)
 
 
 def test_padding_changes_nothing_at_the_valid_steps(network: nn.Module) -> None:
