@@ -4,7 +4,7 @@
 <out>/clip.mp4/           from the moment it is done
 <out>/clip.mp4.replaced/  an older run, for the instant of being replaced
 
-The last two hold the file `UNFINISHED_NAME`, so that a folder of others is never taken for one.
+Those beside it hold the file `UNFINISHED_NAME`, so that a folder of others is never taken for one.
 """
 
 from __future__ import annotations
