@@ -76,8 +76,16 @@ function showDecisions(texts) {
   byId("decisions").lastElementChild?.scrollIntoView({ block: "nearest" });
 }
 
+let lastAnswer = Promise.resolve(); // to the question before
+
 /** Ask with a dialog; resolves to whether it was answered with OK. */
 function ask(title, fields) {
+  // A dialog tells that it was closed a moment later, and that must not answer the next question.
+  lastAnswer = lastAnswer.then(() => answerTo(title, fields));
+  return lastAnswer;
+}
+
+function answerTo(title, fields) {
   const dialog = byId("ask");
   byId("ask-title").textContent = title;
   byId("ask-fields").replaceChildren(...fields);
