@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +107,8 @@ def downloaded(tab: Tab, folder: Path, *, by: str) -> dict[str, Any]:
     path = folder / "review.json"
     tab.wait_until("true")
     for _ in range(500):
-        if path.exists():
+        with suppress(OSError, ValueError):  # it is there before anything is in it
+            json.loads(path.read_text())
             break
         tab.value("new Promise(resolve => setTimeout(resolve, 20))")
     read_review(path)
